@@ -1,0 +1,143 @@
+"""How does a storm become few messages, and a dead channel a message elsewhere?
+
+Per destination the first alert goes at once; what follows within the window is carried in one message, worst first
+(SPEC RTE-7). The decision is taken under the destination's row, so that any number of senders agree.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from alerts import engine, facts
+from alerts.models import Channel, Delivery, Destination, Notice
+from alerts.models.alert import RANK
+from alerts.snapshot import moment
+
+MOST_LINES = 20
+
+
+def step(at: datetime) -> int:
+    """Let each destination with waiting messages take its turn; returns how many gathered messages were made."""
+    waiting = list(
+        Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, next_attempt_at__lte=at).order_by().values_list("destination_key", flat=True).distinct()[:200]
+    )
+    return sum(_turn(key, at) for key in sorted(waiting))
+
+
+def _turn(key: str, at: datetime) -> int:
+    with transaction.atomic():
+        Destination.objects.get_or_create(key=key)
+        place = Destination.objects.select_for_update().get(key=key)
+        rows = list(
+            Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, destination_key=key, next_attempt_at__lte=at)
+            .select_related("notice", "channel", "alert")
+            .order_by("id")
+            .select_for_update(of=("self",))
+        )
+        if not rows:
+            return 0
+        turn = engine.turn(first_at=place.first_at, gathered_at=place.gathered_at, window=facts.window(rows[0].channel), at=at)
+        if turn.verb == "wait":
+            Delivery.objects.filter(pk__in=[r.pk for r in rows]).update(next_attempt_at=turn.until)
+            return 0
+        if turn.verb == "send" or len(rows) == 1:
+            first = min(rows, key=_worst_first)
+            Delivery.objects.filter(pk=first.pk).update(gather=False)
+            if turn.verb == "send":
+                place.first_at, place.gathered_at = at, None
+            else:
+                place.gathered_at = at
+            place.save(update_fields=["first_at", "gathered_at"])
+            return 0
+        _carry(rows, at)
+        place.gathered_at = at
+        place.save(update_fields=["gathered_at"])
+        return 1
+
+
+def _worst_first(d: Delivery) -> tuple[bool, int, int]:
+    return d.kind == Notice.Kind.RECOVERED, -RANK[d.notice.severity], d.pk
+
+
+def _carry(rows: list[Delivery], at: datetime) -> Delivery:
+    """One message that carries all of these; a pair of down and recovered inside it is said once, as recovered."""
+    latest = {(r.alert_id or -r.pk): r for r in sorted(rows, key=lambda r: r.seq)}
+    ordered = sorted(latest.values(), key=_worst_first)
+    channel = rows[0].channel
+    clients = {r.client_id for r in ordered}
+    counts = {word: sum(1 for r in ordered if _word(r) == word) for word in ("critical", "warning", "info", "recovered")}
+    said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    worst = next((w for w in ("critical", "warning", "info") if counts[w]), "info")
+    only_good = counts["recovered"] == len(ordered)
+    notice = Notice.objects.create(
+        client_id=clients.pop() if len(clients) == 1 else None, kind=Notice.Kind.DIGEST, event="digest", type="digest", severity=worst, created_at=at,
+        snapshot={
+            "kind": "recovered" if only_good else "digest", "event": "digest", "type": "digest", "severity": worst,
+            "title": f"{len(ordered)} alerts: {said}", "cause": "; ".join(_name(r) for r in ordered[:3]) + (" …" if len(ordered) > 3 else ""),
+            "at": moment(at), "facts": [["Alerts", str(len(ordered))]], "links": [{"rel": "open", "label": "Open overview", "url": facts.portal_url("/")}],
+            "lines": [_line(r) for r in ordered[:MOST_LINES]], "more": max(0, len(ordered) - MOST_LINES), "thread": f"gathered-{channel.pk}",
+        },
+    )  # fmt: skip
+    carrier = Delivery.objects.create(
+        notice=notice, kind=notice.kind, destination_key=rows[0].destination_key, channel=channel, contact_id=rows[0].contact_id, client_id=notice.client_id,
+        via=f"gathered from {len(rows)}", priority=min(r.priority for r in rows), next_attempt_at=at, created_at=at,
+    )  # fmt: skip
+    Delivery.objects.filter(pk__in=[r.pk for r in rows]).update(state=Delivery.State.GATHERED, carried_by=carrier, finished_at=at, reason="Told in a gathered message.")
+    return carrier
+
+
+def _word(r: Delivery) -> str:
+    return "recovered" if r.kind == Notice.Kind.RECOVERED else r.notice.severity
+
+
+def _name(r: Delivery) -> str:
+    snap = r.notice.snapshot
+    return " · ".join(filter(None, (snap.get("client", {}).get("name"), snap.get("monitor", {}).get("name") or snap.get("title"))))
+
+
+def _line(r: Delivery) -> dict:
+    snap = r.notice.snapshot
+    return {
+        "severity": r.notice.severity, "event": snap.get("event", ""), "name": snap.get("monitor", {}).get("name") or snap.get("title", ""),
+        "client": snap.get("client", {}).get("name", ""), "cause": snap.get("cause", ""), "resolved": r.kind == Notice.Kind.RECOVERED,
+        "url": facts.portal_url(f"/alerts/{r.alert_id}/") if r.alert_id else facts.portal_url("/"),
+    }  # fmt: skip
+
+
+def undeliverable(row: Delivery, error: str, *, at: datetime, permanent: bool) -> None:
+    """A delivery ended without proof of arrival: mark the channel, and tell its owner by another way (once per illness)."""
+    if row.kind == Notice.Kind.TEST:
+        Channel.objects.filter(pk=row.channel_id).update(last_answer=error[:300])
+        return
+    if row.state == Delivery.State.FAILED:
+        newly = Channel.objects.filter(pk=row.channel_id, unhealthy_since=None).update(unhealthy_since=at, unhealthy_reason=error[:300], last_answer=error[:300])
+        if not newly:
+            return
+    Delivery.objects.filter(carried_by=row, state=Delivery.State.GATHERED).update(reason=f"The gathered message was not delivered: {error}"[:300])
+    other = fallback(row.channel)
+    if other is None or row.kind == Notice.Kind.CHANNEL_DEAD:
+        return
+    lost = row.notice.snapshot.get("title", "a message")
+    notice = Notice.objects.create(
+        client_id=other.client_id, kind=Notice.Kind.CHANNEL_DEAD, event="channel_dead", type="channel.dead", severity="warning", created_at=at,
+        snapshot={
+            "kind": "channel_dead", "event": "channel_dead", "type": "channel.dead", "severity": "warning",
+            "title": f"Channel {row.channel.name} does not deliver", "at": moment(at),
+            "cause": f"“{lost}” " + ("could not be delivered" if row.state == Delivery.State.FAILED else "was perhaps not delivered") + f": {error}"[:200],
+            "facts": [["Channel", row.channel.name], ["Message", lost], ["Answer", error[:200]]],
+            "links": [{"rel": "open", "label": "Open deliveries", "url": facts.portal_url(f"/deliveries/?channel={row.channel_id}")}],
+        },
+    )  # fmt: skip
+    Delivery.objects.create(
+        notice=notice, kind=notice.kind, destination_key=other.destination_key, channel=other, client_id=other.client_id, via=f"channel {row.channel.name} failed",
+        priority=3, next_attempt_at=at, created_at=at,
+    )  # fmt: skip
+
+
+def fallback(channel: Channel) -> Channel | None:
+    """Another channel that reaches whoever owns this one: the same client's, else our own staff's; healthy ones only."""
+    healthy = Channel.objects.filter(enabled=True, unhealthy_since=None).exclude(pk=channel.pk)
+    own = healthy.filter(client=channel.client_id) if channel.client_id else healthy.none()
+    return own.order_by("id").first() or healthy.filter(client=None).order_by("id").first()

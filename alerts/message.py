@@ -1,0 +1,143 @@
+"""What does a message say? Everything a channel may show, read from a notice's frozen snapshot. No database here.
+
+A channel formats a `Message` and asks nothing else; so a retry says the same as the first try, and a test send looks
+like the real thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+WORDS = {
+    "down": "Down", "degraded": "Degraded", "recovery": "Recovered", "flapping": "Flapping", "missed": "Missed", "failed": "Failed",
+    "expiring": "Expiring", "expired": "Expired", "invalid": "Invalid certificate", "resolved": "Resolved", "blind": "Probe blind",
+    "test": "Test", "opened": "Incident", "digest": "Gathered", "channel_dead": "Channel failed",
+}  # fmt: skip
+COLOURS = {"critical": "#dc2626", "warning": "#f59e0b", "info": "#3b82f6", "resolved": "#16a34a"}
+SLACK_EMOJI = {"critical": ":red_circle:", "warning": ":warning:", "info": ":information_source:", "resolved": ":large_green_circle:"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A button or a link: `rel` is acknowledge, open, report, incident, approve …"""
+
+    rel: str
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One alert inside a gathered message."""
+
+    severity: str
+    event: str
+    name: str
+    client: str
+    cause: str
+    url: str
+    resolved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One notice for one destination. Times are aware UTC datetimes; `duration_seconds` counts from the first failure."""
+
+    delivery_id: int
+    attempt: int
+    kind: str  # opened, raised, recovered, updated, digest, test, channel_dead
+    event: str  # the last word on the wire: down, recovery …
+    type: str  # the whole name: monitor.down …
+    severity: str
+    title: str  # "shop is down"
+    cause: str  # one line: the verdict's summary or the error
+    at: datetime
+    started_at: datetime | None = None
+    duration_seconds: float | None = None
+    client: dict[str, Any] = field(default_factory=dict)  # id, name, slug
+    site: dict[str, Any] = field(default_factory=dict)  # id, name, url
+    service: dict[str, Any] = field(default_factory=dict)
+    monitor: dict[str, Any] = field(default_factory=dict)  # id, name, kind, target
+    alert: dict[str, Any] = field(default_factory=dict)  # as the API gives it
+    incident: dict[str, Any] = field(default_factory=dict)  # id, title, url
+    verdict: dict[str, Any] = field(default_factory=dict)  # summary, layer, confidence
+    evidence: dict[str, Any] = field(default_factory=dict)
+    facts: tuple[tuple[str, str], ...] = ()  # (label, value) rows that people read
+    links: tuple[Link, ...] = ()
+    lines: tuple[Line, ...] = ()  # a gathered message's alerts, worst first
+    more: int = 0  # how many more lines there would be
+    reference: str = ""  # short human reference, as #A1B2
+    thread: str = ""  # what belongs together: alert-9, incident-2
+    provider_id: str = ""  # the vendor's id of what this destination heard first
+    timezone: str = "UTC"
+
+    @property
+    def resolved(self) -> bool:
+        return self.kind == "recovered"
+
+    @property
+    def tone(self) -> str:
+        """critical, warning, info or resolved: what colours follow."""
+        return "resolved" if self.resolved else self.severity
+
+    @property
+    def word(self) -> str:
+        """The event as people say it: Down, Recovered …"""
+        return WORDS.get(self.event, self.event.replace("_", " ").capitalize())
+
+    @property
+    def repeated(self) -> bool:
+        """May this be a second copy? People are told so."""
+        return self.attempt > 1
+
+    @property
+    def where(self) -> str:
+        """`Acme · shop`, without what is missing."""
+        name = self.monitor.get("name") or self.alert.get("entity_name") or ""
+        return " · ".join(filter(None, (self.client.get("name"), name)))
+
+    @property
+    def headline(self) -> str:
+        """One line without markup: `[Down] Acme · shop — connection refused`."""
+        subject = self.where or self.title
+        return f"[{self.word}] {subject}" + (f" — {self.cause}" if self.cause and not self.resolved else "")
+
+    def link(self, rel: str) -> str:
+        """The address of a link, or ""."""
+        return next((link.url for link in self.links if link.rel == rel), "")
+
+
+def message_from(snapshot: dict[str, Any], **about: Any) -> Message:
+    """The Message of a notice's snapshot; `about` adds what belongs to this delivery (delivery_id, attempt, provider_id …)."""
+    values = dict(snapshot)
+    for name in ("at", "started_at"):
+        if values.get(name):
+            values[name] = datetime.fromisoformat(values[name])
+    values["links"] = tuple(Link(**link) for link in values.get("links", ()))
+    values["lines"] = tuple(Line(**line) for line in values.get("lines", ()))
+    values["facts"] = tuple((label, value) for label, value in values.get("facts", ()))
+    return Message(**{**values, **about})
+
+
+def webhook_body(message: Message) -> dict[str, Any]:
+    """The generic webhook's body (SPEC CHN-5)."""
+    evidence = {"mtr_reports": 0, "dns": "unknown", "ssl": "unknown", "baseline_diff": "unknown", **message.evidence}
+    verdict = message.verdict or {"summary": message.cause, "layer": "unknown", "confidence": 0}
+    return {
+        "event": message.event,
+        "type": message.type,
+        "text": " ".join(message.headline.split()),
+        "monitor": message.monitor.get("name") or message.alert.get("entity_name", ""),
+        "verdict": verdict,
+        "evidence": evidence,
+        "report_url": message.link("report") or message.link("open"),
+        "alert": message.alert or None,
+        "incident": message.incident or None,
+        "client": message.client or None,
+        "site": message.site or None,
+        "links": {link.rel: link.url for link in message.links},
+        "timestamp": message.at.isoformat().replace("+00:00", "Z"),
+        "delivery_id": message.delivery_id,
+    }

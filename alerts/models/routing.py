@@ -1,0 +1,154 @@
+"""Where can messages go, which alerts go there, and what is quiet for now?"""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from portal.models.clients import known_zone
+from portal.secrets import SealedField
+from portal.tenancy import TenantManager
+
+
+class Channel(models.Model):
+    """Where a message goes. It stays silent until a trigger or an escalation level names it."""
+
+    tenant_path = "client"
+    objects = TenantManager()
+
+    client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="channels", help_text="Empty: our own staff's.")
+    contact = models.ForeignKey("portal.Contact", models.CASCADE, null=True, blank=True, related_name="own_channels", help_text="Set: a person's own channel.")
+    name = models.CharField(max_length=120)
+    type = models.CharField(max_length=24)
+    config = models.JSONField(default=dict, blank=True)
+    secrets = SealedField()
+    enabled = models.BooleanField(default=True)
+    group_window_seconds = models.IntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(3600)], help_text="Empty: 60 s for messages people read, off for machines. 0: off."
+    )
+    unhealthy_since = models.DateTimeField(null=True, blank=True, editable=False)
+    unhealthy_reason = models.CharField(max_length=300, blank=True, editable=False)
+    last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_answer = models.CharField(max_length=300, blank=True, editable=False)
+    made_for = models.CharField(max_length=40, blank=True, editable=False, help_text="What made it, when the portal did: owner, client_email, client_slack, global_slack.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(group_window_seconds=None) | Q(group_window_seconds__gte=0, group_window_seconds__lte=3600), name="channel_window_is_bounded"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def destination_key(self) -> str:
+        """What order, limits and gathering are kept by."""
+        return f"channel:{self.pk}"
+
+
+class ContactChannel(models.Model):
+    """A way to reach a contact: which channel, for which urgency, after how long."""
+
+    tenant_path = "contact__client"
+    objects = TenantManager()
+
+    class Urgency(models.TextChoices):
+        ALL = "all", "All alerts"
+        HIGH = "high", "Critical only"
+
+    contact = models.ForeignKey("portal.Contact", models.CASCADE, related_name="ways")
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="reaches")
+    urgency = models.CharField(max_length=4, choices=Urgency.choices, default=Urgency.ALL)
+    delay_minutes = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(1440)])
+
+    class Meta:
+        ordering = ["delay_minutes", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["contact", "channel"], name="one_way_per_contact_and_channel"),
+            models.CheckConstraint(condition=Q(delay_minutes__lte=1440), name="delay_is_at_most_a_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contact} by {self.channel}"
+
+
+def _csv(help_text: str) -> models.CharField:
+    return models.CharField(max_length=1000, blank=True, help_text=f"{help_text} Comma-separated; empty: all.")
+
+
+class Trigger(models.Model):
+    """Which alerts go where. OR within a field, AND between fields, empty = all."""
+
+    tenant_path = "client"
+    objects = TenantManager()
+
+    client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="triggers", help_text="Set: only alerts of this client.")
+    name = models.CharField(max_length=120)
+    filter_severities = _csv("info, warning, critical.")
+    filter_sources = _csv("endpoint, heartbeat, certificate, domain …")
+    filter_scopes = _csv("endpoint:7, client:3, site:2, service:5 …")
+    filter_tags = _csv("Tags of the monitor, its site or its client.")
+    weekdays = models.CharField(max_length=20, blank=True, help_text="0 (Monday) … 6, comma-separated; empty: every day.")
+    from_time = models.TimeField(null=True, blank=True)
+    until_time = models.TimeField(null=True, blank=True)
+    timezone = models.CharField(max_length=64, default="UTC", validators=[known_zone])
+    channels = models.ManyToManyField(Channel, blank=True, related_name="triggers")
+    contacts = models.ManyToManyField("portal.Contact", blank=True, related_name="triggers")
+    groups = models.ManyToManyField("portal.ContactGroup", blank=True, related_name="triggers")
+    enabled = models.BooleanField(default=True)
+    notify_on_resolve = models.BooleanField(default=True)
+    made_for = models.CharField(max_length=40, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(Lower("name"), name="one_trigger_per_name", violation_error_message="A trigger of this name exists; choose another name."),
+            models.CheckConstraint(
+                condition=Q(from_time=None, until_time=None) | Q(from_time__isnull=False, until_time__isnull=False), name="trigger_hours_come_in_pairs"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if (self.from_time is None) != (self.until_time is None):
+            raise ValidationError({"until_time": "Give both ends of the time window, or neither."})
+
+
+class Silence(models.Model):
+    """Events are kept, deliveries held, until it ends."""
+
+    tenant_path = "client"
+    objects = TenantManager()
+
+    client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="silences", help_text="Set: only this client's alerts.")
+    reason = models.CharField(max_length=300)
+    owner = models.CharField(max_length=200, blank=True)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    until_recovered = models.BooleanField(default=False)
+    recurrence = models.CharField(max_length=300, blank=True, help_text="RRULE; each occurrence lasts as long as the first.")
+    timezone = models.CharField(max_length=64, default="UTC", validators=[known_zone])
+    matchers = models.JSONField(default=dict, help_text="source, entity_id, entity_type, client, site, tag, severity; all must match.")
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    cancelled_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-starts_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at=None) | Q(ends_at__gt=models.F("starts_at")), name="silence_ends_after_it_starts"),
+            models.CheckConstraint(condition=Q(ends_at__isnull=False) | Q(until_recovered=True), name="silence_has_an_end"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reason

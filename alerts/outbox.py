@@ -1,0 +1,234 @@
+"""Which deliveries are sent now, by whom, and what became of them? The row is the queue; this is its only door.
+
+Claims are conditional updates with a lease and a fencing token; the result is written only where the token still
+stands, so a worker that was frozen and thaws changes nothing. Order is kept per alert and destination; per client and
+destination only a few are in flight, so that one slow vendor delays nobody else (SPEC DLV-1..4).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from alerts import channels, engine, gathering, telling
+from alerts.models import Alert, Attempt, Channel, Conversation, Delivery
+from portal import bells
+from portal.clock import database_now, parameter
+from portal.models import Worker
+
+log = logging.getLogger("watchkeeper.outbox")
+
+LEASE = timedelta(seconds=45)  # above the longest send (30 s); a dead worker's claims are freed much sooner
+PER_CLIENT, PER_DESTINATION = 8, 2
+GONE_AFTER = timedelta(seconds=4)
+
+_CLAIM = """
+WITH busy AS (
+  SELECT destination_key, COALESCE(client_id, 0) AS client, count(*) AS n FROM alerts_delivery WHERE state = 'sending' GROUP BY destination_key, COALESCE(client_id, 0)
+), heads AS (
+  SELECT d.id, d.destination_key, COALESCE(d.client_id, 0) AS client, d.priority, d.next_attempt_at,
+         row_number() OVER (PARTITION BY d.destination_key ORDER BY d.priority, d.next_attempt_at, d.id) AS in_destination,
+         row_number() OVER (PARTITION BY COALESCE(d.client_id, 0) ORDER BY d.priority, d.next_attempt_at, d.id) AS in_client
+  FROM alerts_delivery d
+  WHERE d.state = 'pending' AND d.gather = %(no)s AND d.next_attempt_at <= %(at)s
+    AND NOT EXISTS (SELECT 1 FROM alerts_delivery e WHERE e.alert_id = d.alert_id AND e.destination_key = d.destination_key AND e.seq < d.seq
+                    AND e.state IN ('pending', 'sending'))
+), chosen AS (
+  SELECT h.id FROM heads h
+  WHERE h.in_destination + COALESCE((SELECT sum(b.n) FROM busy b WHERE b.destination_key = h.destination_key), 0) <= %(per_destination)s
+    AND h.in_client + COALESCE((SELECT sum(b.n) FROM busy b WHERE b.client = h.client), 0) <= %(per_client)s
+  ORDER BY h.priority, h.next_attempt_at, h.id LIMIT %(limit)s
+)
+UPDATE alerts_delivery SET state = 'sending', claimed_by = %(worker)s, lease_token = %(token)s, lease_until = %(until)s, attempt = attempt + 1
+WHERE state = 'pending' AND id IN (SELECT id FROM chosen) RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt gave. `outcome`: delivered, permanent, retry or ambiguous."""
+
+    delivery_id: int
+    token: int
+    n: int
+    outcome: str
+    at: datetime
+    duration_ms: float | None = None
+    code: int | None = None
+    error: str = ""
+    provider_id: str = ""
+    retry_after: float | None = None
+
+
+def claim(worker: str, limit: int, at: datetime) -> list[Delivery]:
+    """Take up to `limit` due deliveries under a fresh lease. Gathering is decided first."""
+    if limit <= 0:
+        return []
+    gathering.step(at)
+    token = random.getrandbits(62)
+    values = {
+        "no": False, "at": parameter(at), "per_destination": PER_DESTINATION, "per_client": PER_CLIENT, "limit": limit, "worker": worker, "token": token, "until": parameter(at + LEASE),
+    }  # fmt: skip
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_CLAIM, values)
+        ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return []
+    rows = Delivery.objects.filter(pk__in=ids, lease_token=token).select_related("notice", "channel", "alert").order_by("priority", "id")
+    return [row for row in rows if not _pointless(row, at)]
+
+
+def _pointless(row: Delivery, at: datetime) -> bool:
+    """Is there no use in sending it any more? "Recovered" for somebody who in the end never heard of the failure."""
+    if row.kind != "recovered" or row.alert_id is None:
+        return False
+    told = Delivery.objects.filter(alert_id=row.alert_id, destination_key=row.destination_key, seq__lt=row.seq, state__in=["delivered", "unknown", "gathered"])
+    if told.exists():
+        return False
+    Delivery.objects.filter(pk=row.pk, lease_token=row.lease_token).update(
+        state=Delivery.State.EXPIRED, reason="The failure never reached this channel, so its recovery is not told.", lease_token=None, lease_until=None, finished_at=at
+    )
+    return True
+
+
+def finish(outcomes: Sequence[Outcome]) -> int:
+    """Write what became of attempts; returns how many were fenced off because their lease had been given to another."""
+    if not outcomes:
+        return 0
+    fenced = 0
+    with transaction.atomic():
+        rows = {
+            d.pk: d for d in Delivery.objects.filter(pk__in=[o.delivery_id for o in outcomes]).order_by("pk").select_for_update(of=("self",)).select_related("channel", "notice")
+        }
+        ended: list[tuple[Delivery, Outcome]] = []
+        attempts: list[Attempt] = []
+        for o in outcomes:
+            row = rows.get(o.delivery_id)
+            if row is None or row.state != Delivery.State.SENDING or row.lease_token != o.token:
+                fenced += 1
+                continue
+            attempts.append(Attempt(delivery=row, n=o.n, at=o.at, outcome=o.outcome, response_code=o.code, duration_ms=o.duration_ms, error=o.error[:500]))
+            _settle(row, o)
+            ended.append((row, o))
+        Attempt.objects.bulk_create(attempts)
+        _write([d for d, _ in ended])
+        _remember(ended)
+    if fenced:
+        log.warning("%d results came after their lease had gone to another worker; nothing was overwritten", fenced)
+    return fenced
+
+
+def _settle(row: Delivery, o: Outcome) -> None:
+    kind = channels.KINDS.get(row.channel.type)
+    row.ambiguous += o.outcome == "ambiguous"
+    if row.kind == "test" and o.outcome != "delivered":
+        state, wait = "failed", 0.0
+    else:
+        state, wait = engine.after_attempt(
+            attempt=row.attempt - row.ladder_from, outcome=o.outcome, ambiguous=row.ambiguous, keyed=bool(kind and kind.keyed), retry_after=o.retry_after
+        )
+    row.state, row.reason = state, "" if state == "delivered" else o.error[:300]
+    row.claimed_by, row.lease_token, row.lease_until = "", None, None
+    if state == "pending":
+        row.next_attempt_at = o.at + timedelta(seconds=wait)
+    else:
+        row.finished_at = o.at
+
+
+def _write(rows: list[Delivery]) -> None:
+    """The common end is one statement for all; the others keep their own reasons and times."""
+    well = [d for d in rows if d.state == "delivered"]
+    if well:
+        Delivery.objects.filter(pk__in=[d.pk for d in well]).update(
+            state="delivered", reason="", claimed_by="", lease_token=None, lease_until=None, finished_at=max(d.finished_at for d in well if d.finished_at)
+        )
+    fields = ["state", "reason", "claimed_by", "lease_token", "lease_until", "ambiguous", "next_attempt_at", "finished_at"]
+    Delivery.objects.bulk_update([d for d in rows if d.state != "delivered"], fields)
+
+
+def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:
+    """What follows from results: first told, the vendor's id, the channel's health, somebody to hear of a dead one."""
+    delivered = [(d, o) for d, o in ended if d.state == "delivered"]
+    told_alerts = {d.alert_id: o.at for d, o in reversed(delivered) if d.alert_id}
+    carried = list(Delivery.objects.filter(carried_by__in=[d.pk for d, _ in delivered if d.kind == "digest"]).values_list("alert_id", "carried_by_id"))
+    when = {d.pk: o.at for d, o in delivered}
+    told_alerts |= {a: when[c] for a, c in carried if a}
+    first = Alert.objects.filter(pk__in=told_alerts, notified_at=None).order_by("pk").values_list("pk", flat=True)
+    by_time: dict[datetime, list[int]] = defaultdict(list)
+    for pk in first:
+        by_time[told_alerts[pk]].append(pk)
+    for at, pks in by_time.items():
+        Alert.objects.filter(pk__in=pks).update(notified_at=at)
+    Conversation.objects.bulk_create(
+        [Conversation(alert_id=d.alert_id, destination_key=d.destination_key, provider_id=o.provider_id, told_seq=d.seq) for d, o in delivered if d.alert_id and o.provider_id],
+        update_conflicts=True, unique_fields=["alert", "destination_key"], update_fields=["told_seq"],
+    )  # fmt: skip
+    well = {d.channel_id: o for d, o in delivered}
+    for channel_id, o in well.items():
+        # Written at most once in ten seconds, or when it was ill: a storm must not queue behind one row.
+        stale = Q(last_success_at=None) | Q(last_success_at__lt=o.at - timedelta(seconds=10)) | Q(unhealthy_since__isnull=False)
+        Channel.objects.filter(stale, pk=channel_id).update(
+            last_success_at=o.at, unhealthy_since=None, unhealthy_reason="", last_answer=f"{o.code or ''} delivered".strip()
+        )
+    for d, o in ended:
+        if d.state in ("failed", "unknown"):
+            gathering.undeliverable(d, o.error, at=o.at, permanent=o.outcome == "permanent")
+
+
+def reap(at: datetime) -> int:
+    """Free what dead workers held and what outlived its lease: an attempt that nobody finished may have arrived."""
+    gone = list(Worker.objects.filter(seen_at__lt=at - GONE_AFTER).values_list("pk", flat=True))
+    with transaction.atomic():
+        lost = list(
+            Delivery.objects.filter(Q(state=Delivery.State.SENDING) & (Q(lease_until__lt=at) | Q(claimed_by__in=gone)))
+            .order_by("pk")
+            .select_for_update(of=("self",))
+            .select_related("channel", "notice")
+        )
+        if not lost:
+            return 0
+        ended: list[tuple[Delivery, Outcome]] = []
+        for row in lost:
+            o = Outcome(row.pk, row.lease_token or 0, row.attempt, "ambiguous", at, error="The sending process died or froze; whether it arrived is not known.")
+            _settle(row, o)
+            if row.state == "pending":
+                row.next_attempt_at = at  # nobody waits for a dead worker's ladder
+            ended.append((row, o))
+        Attempt.objects.bulk_create(
+            [Attempt(delivery=d, n=o.n, at=at, outcome="lost", error=o.error) for d, o in ended], ignore_conflicts=True
+        )
+        _write(lost)
+        _remember(ended)
+    bells.ring(bells.SEND)
+    return len(lost)
+
+
+def give_back(rows: Sequence[Delivery]) -> int:
+    """Claims that were never begun go back unharmed (a clean stop)."""
+    return sum(
+        Delivery.objects.filter(pk=r.pk, lease_token=r.lease_token, state=Delivery.State.SENDING).update(
+            state=Delivery.State.PENDING, attempt=F("attempt") - 1, claimed_by="", lease_token=None, lease_until=None
+        )
+        for r in rows
+    )
+
+
+def next_due(at: datetime) -> float:
+    """Seconds until the next waiting delivery is due, at most 1: how long a sender may rest."""
+    soonest = Delivery.objects.filter(state=Delivery.State.PENDING).order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    return 1.0 if soonest is None else min(1.0, max(0.02, (soonest - at).total_seconds()))
+
+
+def release_due(at: datetime | None = None) -> int:
+    """Judge anew the open alerts that a silence or a snooze holds: what still fires is sent when those end."""
+    at = at or database_now()
+    with transaction.atomic():
+        held = list(Alert.objects.filter(resolved_at=None, hold_reason__in=["silenced", "snoozed", "in_maintenance"]).order_by("pk")[:500].select_for_update())
+        return telling.reconsider(held, at=at)

@@ -1,0 +1,181 @@
+"""Who is told of this occasion? Writes notices, decisions and deliveries for lists of alerts, in the caller's transaction.
+
+Failures go through the hold-back rules and the triggers; recoveries only to those who were told, after it; what was not
+told yet is dropped together with its recovery (SPEC RTE-4..8, DLV-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from alerts import engine, facts, snapshot
+from alerts.models import Alert, Decision, Delivery, Notice
+from alerts.models.delivery import ENDED, TOLD
+from portal import bells
+
+CHILD_GRACE = timedelta(seconds=15)  # after a parent's recovery a child gets this long to be seen well itself
+PRIORITY = {"critical": 2, "warning": 4, "info": 6}
+
+
+@dataclass(slots=True)
+class Occasion:
+    """One alert that people are to be told of."""
+
+    alert: Alert
+    kind: str
+    at: datetime
+    started_at: datetime | None = None
+    flapping: bool = False
+    not_before: datetime | None = None
+    was: str = ""
+
+
+def tell_failures(occasions: Sequence[Occasion]) -> None:
+    """Notices, decisions and deliveries of opened and raised alerts; held ones get their rows too, in state `held`."""
+    if not occasions:
+        return
+    alerts = [o.alert for o in occasions]
+    around = facts.around(alerts)
+    notices, changed = [], []
+    for o in occasions:
+        f = around.of(o.alert, o.at, flapping=o.flapping)
+        reason, silence = engine.hold(f)
+        if (o.alert.hold_reason, o.alert.held_by) != (reason, silence):
+            o.alert.hold_reason, o.alert.held_by = reason, silence
+        o.alert.next_seq += 1
+        changed.append(o.alert)
+        notices.append((o, f, snapshot.notice(o.alert, o.kind, o.at, around.names, started_at=o.started_at, was=o.was, not_before=o.not_before)))
+    Notice.objects.bulk_create([n for _, _, n in notices])
+    deliveries, decisions = [], []
+    for o, f, notice in notices:
+        plan = engine.route(f, around.rules, o.at, usable=around.usable, owners=around.owners)
+        decisions += [Decision(notice=notice, rule=rule[:120], outcome=outcome, reason=reason[:300]) for rule, outcome, reason in plan.decisions]
+        if o.alert.hold_reason:
+            decisions.append(Decision(notice=notice, rule=o.alert.hold_reason, outcome="held", reason=around.why(o.alert)[:300]))
+        for told in plan.told:
+            deliveries.append(_delivery(notice, o, told, around))
+    Delivery.objects.bulk_create(deliveries)
+    Decision.objects.bulk_create(decisions)
+    Alert.objects.bulk_update(changed, ["next_seq", "hold_reason", "held_by", "incident_id", "links"])
+    hold_children([o.alert for o in occasions if o.kind == "opened"])
+    bells.ring_on_commit(bells.SEND)
+
+
+def _delivery(notice: Notice, o: Occasion, told: engine.Told, around: facts.Around) -> Delivery:
+    held = o.alert.hold_reason
+    soonest = max(o.at, o.not_before) if o.not_before else o.at
+    return Delivery(
+        notice=notice, alert=o.alert, seq=notice.seq, kind=notice.kind, destination_key=f"channel:{told.channel}", channel_id=told.channel,
+        contact_id=told.contact, client_id=o.alert.client_id, via=told.via[:200], wants_recovery=told.wants_recovery,
+        priority=PRIORITY[notice.severity], state=Delivery.State.HELD if held else Delivery.State.PENDING, hold_reason=held,
+        silence_id=o.alert.held_by, only_while_open=told.delay_seconds > 0, gather=around.windows.get(told.channel, 0) > 0,
+        next_attempt_at=soonest + timedelta(seconds=told.delay_seconds), created_at=o.at,
+    )  # fmt: skip
+
+
+def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, by: str = "") -> None:
+    """Drop what was not told; tell "recovered" to the destinations that were told, or are being told this moment."""
+    rows = Delivery.objects.filter(alert__in=alerts).order_by("id").select_for_update(of=("self",)) if alerts else []
+    per_alert: dict[int, list[Delivery]] = {a.pk: [] for a in alerts}
+    for row in rows:
+        per_alert[row.alert_id].append(row)
+    dropped: list[Delivery] = []
+    heard: list[tuple[Alert, dict[str, Delivery]]] = []
+    for alert in alerts:
+        told: dict[str, Delivery] = {}
+        for row in per_alert[alert.pk]:
+            untouched = row.state == Delivery.State.HELD or (row.state == Delivery.State.PENDING and row.attempt == 0)
+            if untouched:
+                row.state, row.reason, row.finished_at = Delivery.State.EXPIRED, "It recovered before this was sent.", at
+                dropped.append(row)
+            elif row.state in TOLD or row.state in (Delivery.State.SENDING, Delivery.State.PENDING):
+                told[row.destination_key] = row
+        heard.append((alert, {k: d for k, d in told.items() if d.wants_recovery}))
+    Delivery.objects.bulk_update(dropped, ["state", "reason", "finished_at"])
+    speaking = [(a, told) for a, told in heard if told and not quiet]
+    if not speaking:
+        return
+    around = facts.around([a for a, _ in speaking])
+    notices = []
+    for alert, _ in speaking:
+        alert.next_seq += 1
+        notices.append(snapshot.notice(alert, Notice.Kind.RECOVERED, at, around.names, by=by))
+    Notice.objects.bulk_create(notices)
+    Alert.objects.bulk_update([a for a, _ in speaking], ["next_seq"])
+    Delivery.objects.bulk_create(
+        Delivery(
+            notice=notice, alert=alert, seq=notice.seq, kind=notice.kind, destination_key=key, channel_id=before.channel_id, contact_id=before.contact_id,
+            client_id=alert.client_id, via=before.via, priority=5, gather=around.windows.get(before.channel_id, 0) > 0, next_attempt_at=at, created_at=at,
+        )
+        for notice, (alert, told) in zip(notices, speaking, strict=True)
+        for key, before in told.items()
+        if not around.usable.get(before.channel_id, "gone")
+    )  # fmt: skip
+    bells.ring_on_commit(bells.SEND)
+
+
+def hold_children(parents: list[Alert]) -> int:
+    """A parent has opened: its children's deliveries that nobody attempted yet are held, as it explains them."""
+    entities = [p.entity for p in parents if p.event not in ("degraded", "flapping")]
+    if not entities:
+        return 0
+    children = list(Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="").order_by("pk").select_for_update())
+    return _hold(children, "explained_by_parent", None)
+
+
+def _hold(alerts: list[Alert], reason: str, silence: int | None) -> int:
+    """Hold what was not attempted yet."""
+    for alert in alerts:
+        alert.hold_reason, alert.held_by = reason, silence
+    Alert.objects.bulk_update(alerts, ["hold_reason", "held_by"])
+    held = Delivery.objects.filter(alert__in=alerts, state=Delivery.State.PENDING, attempt=0)
+    Decision.objects.bulk_create(Decision(notice_id=n, rule=reason, outcome="held", reason="") for n in held.values_list("notice_id", flat=True).distinct())
+    return held.update(state=Delivery.State.HELD, hold_reason=reason, silence_id=silence)
+
+
+def release_children(parents: list[Alert], *, at: datetime) -> int:
+    """A parent has closed: what it explained is looked at again, after a grace in which a child may recover as well."""
+    entities = [p.entity for p in parents]
+    children = list(Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="explained_by_parent").order_by("pk").select_for_update())
+    return reconsider(children, at=at, not_before=at + CHILD_GRACE)
+
+
+def reconsider(alerts: list[Alert], *, at: datetime, not_before: datetime | None = None) -> int:
+    """Judge open alerts by the hold-back rules anew: hold what is now covered, release what no longer is. Returns how many changed."""
+    alerts = [a for a in alerts if not a.is_resolved]
+    if not alerts:
+        return 0
+    around, changed = facts.around(alerts), 0
+    released: list[Alert] = []
+    for alert in alerts:
+        f = around.of(alert, at, flapping=alert.hold_reason == "flapping" and facts.flapping_open(alert))
+        reason, silence = engine.hold(f)
+        if (reason, silence) == (alert.hold_reason, alert.held_by):
+            continue
+        changed += 1
+        if reason:
+            _hold([alert], reason, silence)
+            Delivery.objects.filter(alert=alert, state=Delivery.State.HELD).update(hold_reason=reason, silence_id=silence)
+        else:
+            alert.hold_reason, alert.held_by = "", None
+            released.append(alert)
+    if released:
+        Alert.objects.bulk_update(released, ["hold_reason", "held_by"])
+        rows = Delivery.objects.filter(alert__in=released, state=Delivery.State.HELD)
+        rows.update(state=Delivery.State.PENDING, hold_reason="", next_attempt_at=max(at, not_before) if not_before else at)
+        bells.ring_on_commit(bells.SEND)
+    return changed
+
+
+def drop_delayed(alerts: list[Alert], *, at: datetime, reason: str) -> int:
+    """Somebody took it: delayed messages that were not attempted are not sent any more."""
+    return Delivery.objects.filter(alert__in=alerts, state__in=[Delivery.State.PENDING, Delivery.State.HELD], attempt=0, only_while_open=True).update(
+        state=Delivery.State.EXPIRED, reason=reason, finished_at=at
+    )
+
+
+def is_ended(state: str) -> bool:
+    """Will nothing more happen to a delivery of this state?"""
+    return state in ENDED

@@ -1,0 +1,23 @@
+"""Which resources does the API have? Each app registers its own; here they come together under /api/v1/."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from portal.api.base import Router
+
+# In the order of the documentation.
+SOURCES = ("portal.api.routes", "monitors.api", "alerts.api", "incidents.api", "statuspages.api", "playbooks.api")
+
+
+def build() -> Router:
+    """One router with every app's resources."""
+    router = Router()
+    for name in SOURCES:
+        if find_spec(name) is not None:
+            import_module(name).register(router)
+    return router
+
+
+router = build()

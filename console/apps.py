@@ -1,0 +1,7 @@
+"""What does this app register when Django starts?"""
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    name = "console"

@@ -1,0 +1,72 @@
+"""Which moves are there? Two state machines, the rules for opening and joining, and severity. Pure.
+
+`status` (public) goes forward only, reopening is an explicit act; `responder_status` says who has it. Resolving
+resolves both; a refusal is a sentence a person can read (SPEC INC-1..3).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+ORDER = ("investigating", "identified", "monitoring", "resolved")
+TRIGGERED, ACKNOWLEDGED, RESOLVED = "triggered", "acknowledged", "resolved"
+
+MOVES: dict[str, dict[str, str]] = {
+    "acknowledge": {TRIGGERED: ACKNOWLEDGED},
+    "resolve": {TRIGGERED: RESOLVED, ACKNOWLEDGED: RESOLVED},
+    "reopen": {RESOLVED: TRIGGERED},
+}
+ALREADY = {
+    ("acknowledge", ACKNOWLEDGED): "It is acknowledged already.",
+    ("acknowledge", RESOLVED): "It is resolved; reopen it first.",
+    ("resolve", RESOLVED): "It is resolved already.",
+    ("reopen", TRIGGERED): "It is open; only a resolved incident can be reopened.",
+    ("reopen", ACKNOWLEDGED): "It is open; only a resolved incident can be reopened.",
+}
+
+
+def move(verb: str, responder_status: str) -> tuple[str | None, str]:
+    """(the new responder status, "") or (None, why not)."""
+    target = MOVES[verb].get(responder_status)
+    return (target, "") if target else (None, ALREADY[verb, responder_status])
+
+
+def update_refused(current: str, wanted: str) -> str:
+    """Why a public update may not set this status; "" when it may. The same status again is an update without a step."""
+    if wanted not in ORDER:
+        return f"{wanted!r} is not a status; use {', '.join(ORDER)}."
+    if current == "resolved":
+        return "It is resolved; reopen it first."
+    if ORDER.index(wanted) < ORDER.index(current):
+        return f"The public status goes forward only: {current} cannot go back to {wanted}."
+    return ""
+
+
+def opens_for(source: str, severity: str) -> bool:
+    """Does an alert open an incident by itself? Critical endpoint and heartbeat alerts do."""
+    return severity == "critical" and source in ("endpoint", "heartbeat")
+
+
+def severity_for(alert_severity: str, default: str) -> str:
+    """The service's default, else critical → critical, warning → minor."""
+    return default or ("critical" if alert_severity == "critical" else "minor")
+
+
+def cause_key(*, service: int | None, parent: str, entity: str) -> str:
+    """What groups alerts into one incident: the service, the parent, else the entity itself."""
+    if service is not None:
+        return f"service:{service}"
+    return f"parent:{parent}" if parent else entity
+
+
+def joins(last_alert_at: datetime | None, at: datetime, merge_window_minutes: int) -> bool:
+    """May an alert join the open incident of its cause? Within the merge window after the last that did.
+
+    The database allows one open incident per cause, so an alert that comes later joins too; then it is told as late.
+    """
+    return last_alert_at is None or at - last_alert_at <= timedelta(minutes=merge_window_minutes)
+
+
+def machine_may_resolve(*, auto_created: bool, auto_resolve: bool, taken_over: bool, responder_status: str, open_alerts: int) -> bool:
+    """May recovery resolve it? Only what the machine opened, no alert of it open, and no person's decision in the way."""
+    return auto_created and auto_resolve and not taken_over and responder_status != RESOLVED and open_alerts == 0

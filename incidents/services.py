@@ -1,0 +1,292 @@
+"""What happens to incidents, by machine and by people? One door each; every step is in the timeline, in the same transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from alerts import acts
+from alerts.models import Alert
+from alerts.report import Report, report
+from incidents import engine
+from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
+from incidents.signals import incident_changed
+from monitors.models import Monitor
+from portal import audit
+from portal.audit import PORTAL, Actor
+from portal.errors import Refused
+
+
+def note(incident: Incident, kind: str, at: datetime, *, by: str = "", text: str = "", data: dict[str, Any] | None = None) -> TimelineEntry:
+    """Add to the timeline; the caller saves `next_seq` with the incident."""
+    entry = TimelineEntry.objects.create(incident=incident, seq=incident.next_seq, at=at, kind=kind, by=by[:200], text=text, data=data or {})
+    incident.next_seq += 1
+    return entry
+
+
+def _locked(incident: Incident) -> Incident:
+    return Incident.objects.select_for_update().get(pk=incident.pk)
+
+
+# --- The machine's hand ------------------------------------------------------------------------------------------------
+def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
+    """Open or join incidents for alerts that were just opened (or raised to critical), in their transaction; attaches each incident to its alert."""
+    wanted = [a for a in alerts if engine.opens_for(a.source, a.severity) and a.client_id and a.incident_id is None and a.event != "flapping"]
+    if not wanted:
+        return []
+    rules = {r.service_id: r for r in ServiceRules.objects.filter(service__in={a.service_id for a in wanted if a.service_id})}
+    wanted = [a for a in wanted if not (a.service_id in rules and rules[a.service_id].creation == ServiceRules.Creation.MANUAL)]
+    down = set(
+        Alert.objects.filter(resolved_at=None, condition="health", severity="critical", entity_id__in={a.parent.partition(":")[2] for a in wanted if a.parent}).values_list("entity_type", "entity_id")
+    )
+    keys = {a.pk: engine.cause_key(service=a.service_id, parent=a.parent if tuple(a.parent.split(":", 1)) in down else "", entity=a.entity) for a in wanted}
+    # A child of a monitor that is down joins the parent's own incident.
+    for a in wanted:
+        if keys[a.pk].startswith("parent:"):
+            keys[a.pk] = keys[a.pk].removeprefix("parent:")
+    opened_rows = Incident.objects.select_for_update().filter(auto_created=True, resolved_at=None, cause_key__in=set(keys.values()), client__in={a.client_id for a in wanted})
+    known = {(i.client_id, i.cause_key): i for i in opened_rows.order_by("pk")}
+    for link in IncidentAlert.objects.filter(alert__resolved_at=None, alert__entity_id__in=[k.partition(":")[2] for k in keys.values() if not k.startswith("service:")]).select_related("incident", "alert"):
+        # The parent's incident may stand under its service; whoever it explains belongs there too.
+        if link.incident.auto_created and link.incident.resolved_at is None:
+            known.setdefault((link.incident.client_id, link.alert.entity), link.incident)
+    fresh: list[tuple[Incident, Alert]] = []
+    joined: list[tuple[Incident, Alert]] = []
+    for a in wanted:
+        where = (a.client_id, keys[a.pk])
+        incident = known.get(where)
+        if incident is None:
+            rule = rules.get(a.service_id or 0)
+            incident = known[where] = Incident(
+                client_id=a.client_id, service_id=a.service_id, cause_key=keys[a.pk], title=a.title[:200], severity=engine.severity_for(a.severity, rule.default_severity if rule else ""),
+                auto_created=True, affected_monitor_ids=[a.monitor_id] if a.monitor_id else [], created_at=at, last_alert_at=at, next_seq=2,
+            )  # fmt: skip
+            fresh.append((incident, a))
+        else:
+            joined.append((incident, a))
+    Incident.objects.bulk_create([i for i, _ in fresh])
+    entries = [
+        TimelineEntry(incident=i, seq=1, at=at, kind="opened", by=PORTAL.name, text=f"{a.title}: {a.message}" if a.message else a.title, data={"alert": a.pk}) for i, a in fresh
+    ]
+    touched: dict[int, Incident] = {}
+    for i, a in joined:
+        entries.append(TimelineEntry(incident=i, seq=i.next_seq, at=at, kind="joined", by=PORTAL.name, text=f"{a.title}: {a.message}" if a.message else a.title, data={"alert": a.pk}))
+        i.next_seq += 1
+        i.last_alert_at = at
+        if a.monitor_id and a.monitor_id not in i.affected_monitor_ids:
+            i.affected_monitor_ids = [*i.affected_monitor_ids, a.monitor_id]
+        touched[i.pk] = i
+    Incident.objects.bulk_update(touched.values(), ["next_seq", "last_alert_at", "affected_monitor_ids"])
+    TimelineEntry.objects.bulk_create(entries)
+    IncidentAlert.objects.bulk_create([IncidentAlert(incident=i, alert=a, joined_at=at) for i, a in fresh + joined])
+    for i, a in fresh + joined:
+        a.incident_id, a.links = i.pk, {**a.links, "incident_title": i.title}
+    Alert.objects.bulk_update([a for _, a in fresh + joined], ["incident_id", "links"])
+    if fresh:
+        incident_changed.send(Incident, incidents=[i for i, _ in fresh], at=at, change="opened")
+    if touched:
+        incident_changed.send(Incident, incidents=list(touched.values()), at=at, change="joined")
+    return [i for i, _ in fresh]
+
+
+def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool) -> list[Incident]:
+    """Note what recovered; resolve what the machine opened and has no open alert left, unless a person decided otherwise."""
+    ids = {a.incident_id for a in alerts if a.incident_id}
+    if not ids:
+        return []
+    incidents = {i.pk: i for i in Incident.objects.filter(pk__in=ids).order_by("pk").select_for_update()}
+    still: dict[int, int] = defaultdict(int)
+    for pk in IncidentAlert.objects.filter(incident__in=ids, alert__resolved_at=None).exclude(alert__in=[a.pk for a in alerts]).values_list("incident_id", flat=True):
+        still[pk] += 1
+    entries, resolved = [], []
+    for a in alerts:
+        i = incidents.get(a.incident_id or 0)
+        if i is None:
+            continue
+        text = f"{a.entity_name}: resolved by {by.name}." if manual else f"{a.entity_name} has recovered."
+        entries.append(TimelineEntry(incident=i, seq=i.next_seq, at=at, kind="alert_resolved", by=by.name, text=text, data={"alert": a.pk}))
+        i.next_seq += 1
+    for i in incidents.values():
+        if engine.machine_may_resolve(auto_created=i.auto_created, auto_resolve=i.auto_resolve, taken_over=i.taken_over, responder_status=i.responder_status, open_alerts=still[i.pk]):
+            i.status, i.responder_status, i.resolved_at, i.resolved_by = Incident.Status.RESOLVED, Incident.Responder.RESOLVED, at, by.name
+            entries.append(TimelineEntry(incident=i, seq=i.next_seq, at=at, kind="resolved", by=by.name, text="Everything has recovered."))
+            i.next_seq += 1
+            resolved.append(i)
+    Incident.objects.bulk_update(incidents.values(), ["status", "responder_status", "resolved_at", "resolved_by", "next_seq"])
+    TimelineEntry.objects.bulk_create(entries)
+    Update.objects.bulk_create([Update(incident=i, status=Incident.Status.RESOLVED, message="", by=by.name, created_at=at) for i in resolved])
+    if resolved:
+        incident_changed.send(Incident, incidents=resolved, at=at, change="resolved")
+    return resolved
+
+
+def alerts_acknowledged(alerts: Sequence[Alert], at: datetime, by: Actor) -> None:
+    """An alert's acknowledgement is its incident's too."""
+    for i in Incident.objects.filter(pk__in={a.incident_id for a in alerts if a.incident_id}, responder_status=Incident.Responder.TRIGGERED).order_by("pk").select_for_update():
+        _acknowledged(i, by, at, next((a.acknowledged_by for a in alerts if a.incident_id == i.pk), by.name))
+
+
+# --- People's hands ---------------------------------------------------------------------------------------------------------
+def create(
+    *, title: str, severity: str, by: Actor, at: datetime, client_id: int | None = None, message: str = "", service: Any = None, affected_monitor_ids: Iterable[int] = (),
+    status: str = "investigating", status_page_id: int | None = None, notify: bool = True,
+) -> Incident:  # fmt: skip
+    """Open one by hand. With `notify` it is routed as an alert (`incident.opened`). Raises ValidationError at the field."""
+    affected = list(dict.fromkeys(affected_monitor_ids))
+    rows = {m.pk: m for m in Monitor.objects.filter(pk__in=affected)}
+    missing = [pk for pk in affected if pk not in rows]
+    if missing:
+        raise ValidationError({"affected_monitor_ids": f"No such monitor: {', '.join(map(str, missing))}."})
+    clients = {m.client_id for m in rows.values()} | ({service.client_id} if service else set()) | ({client_id} if client_id else set())
+    if len(clients) > 1:
+        raise ValidationError({"affected_monitor_ids": "These belong to several clients; open one incident for each client."})
+    if status == "resolved" or engine.update_refused("investigating", status):
+        raise ValidationError({"status": "A new incident is investigating, identified or monitoring."})
+    with transaction.atomic():
+        incident = Incident(
+            title=title.strip()[:200], severity=severity, status=status, client_id=next(iter(clients), None), service=service, affected_monitor_ids=affected,
+            status_page_id=status_page_id, created_at=at, created_by=by.name, auto_resolve=False,
+        )  # fmt: skip
+        incident.full_clean(exclude=["client", "service", "parent"])
+        incident.save()
+        Update.objects.create(incident=incident, status=status, message=message, by=by.name, created_at=at)
+        note(incident, "opened", at, by=by.name, text=message or title)
+        if notify:
+            severities = {"critical": "critical", "major": "critical", "minor": "warning"}
+            opened = report([
+                Report(
+                    source="incident", condition="opened", event="opened", entity_type="incident", entity_id=str(incident.pk), entity_name=incident.title, failing=True, at=at,
+                    severity=severities[severity], title=incident.title, message=message, client_id=incident.client_id, service_id=incident.service_id,
+                    monitor_id=affected[0] if len(affected) == 1 else None,
+                )
+            ], by=by)  # fmt: skip
+            _attach(incident, opened, at)
+        incident.save(update_fields=["next_seq"])
+        audit.record("incident.create", incident, by=by, client_id=incident.client_id, after={"title": incident.title, "severity": severity})
+        incident_changed.send(Incident, incidents=[incident], at=at, change="opened")
+        return incident
+
+
+def _attach(incident: Incident, opened: Sequence[Alert], at: datetime) -> None:
+    for a in opened:
+        IncidentAlert.objects.create(incident=incident, alert=a, joined_at=at)
+        a.incident_id, a.links = incident.pk, {**a.links, "incident_title": incident.title}
+        a.save(update_fields=["incident_id", "links"])
+
+
+def acknowledge(incident: Incident, *, by: Actor, at: datetime, name: str = "") -> Incident:
+    """Somebody has it: its open alerts are acknowledged, nothing is published. Again is harmless; refused when resolved."""
+    with transaction.atomic():
+        incident = _locked(incident)
+        if incident.responder_status == Incident.Responder.ACKNOWLEDGED:
+            acts.acknowledge_all(_open_alerts(incident), by=by, at=at, name=name)
+            return incident
+        _, refusal = engine.move("acknowledge", incident.responder_status)
+        if refusal:
+            raise Refused(refusal)
+        _acknowledged(incident, by, at, name or by.name)
+        acts.acknowledge_all(_open_alerts(incident), by=by, at=at, name=name)
+        audit.record("incident.acknowledge", incident, by=by, client_id=incident.client_id)
+        return incident
+
+
+def _open_alerts(incident: Incident) -> list[Alert]:
+    return list(Alert.objects.filter(resolved_at=None, incident_link__incident=incident).order_by("pk"))
+
+
+def _acknowledged(incident: Incident, by: Actor, at: datetime, name: str) -> None:
+    incident.responder_status, incident.acknowledged_at, incident.acknowledged_by = Incident.Responder.ACKNOWLEDGED, at, name[:200]
+    note(incident, "acknowledged", at, by=name, text=f"{name} has it.")
+    incident.save(update_fields=["responder_status", "acknowledged_at", "acknowledged_by", "next_seq"])
+    incident_changed.send(Incident, incidents=[incident], at=at, change="acknowledged")
+
+
+def update(incident: Incident, *, status: str, message: str, by: Actor, at: datetime) -> Update:
+    """Tell those outside: the public status goes forward only; `resolved` resolves both machines. Refused otherwise."""
+    with transaction.atomic():
+        incident = _locked(incident)
+        refusal = engine.update_refused(incident.status, status)
+        if refusal:
+            raise Refused(refusal)
+        if status == Incident.Status.RESOLVED:
+            return _resolve(incident, by, at, message)
+        row = Update.objects.create(incident=incident, status=status, message=message, by=by.name, created_at=at)
+        incident.status = status
+        note(incident, "update", at, by=by.name, text=message, data={"status": status})
+        incident.save(update_fields=["status", "next_seq"])
+        audit.record("incident.update", incident, by=by, client_id=incident.client_id, after={"status": status, "message": message})
+        incident_changed.send(Incident, incidents=[incident], at=at, change="updated")
+        return row
+
+
+def resolve(incident: Incident, *, by: Actor, at: datetime, message: str = "") -> Incident:
+    """A person says it is over: both machines, and its own alert; the machine will not touch it again."""
+    with transaction.atomic():
+        incident = _locked(incident)
+        _, refusal = engine.move("resolve", incident.responder_status)
+        if refusal:
+            raise Refused(refusal)
+        _resolve(incident, by, at, message)
+        return incident
+
+
+def _resolve(incident: Incident, by: Actor, at: datetime, message: str) -> Update:
+    incident.status, incident.responder_status = Incident.Status.RESOLVED, Incident.Responder.RESOLVED
+    incident.resolved_at, incident.resolved_by, incident.taken_over = at, by.name, True
+    row = Update.objects.create(incident=incident, status=Incident.Status.RESOLVED, message=message, by=by.name, created_at=at)
+    note(incident, "resolved", at, by=by.name, text=message or f"Resolved by {by.name}.")
+    incident.save(update_fields=["status", "responder_status", "resolved_at", "resolved_by", "taken_over", "next_seq"])
+    own = list(Alert.objects.filter(resolved_at=None, source="incident", entity_id=str(incident.pk)))
+    if own:
+        acts.resolve(own[0], by=by, at=at)
+    audit.record("incident.resolve", incident, by=by, client_id=incident.client_id)
+    incident_changed.send(Incident, incidents=[incident], at=at, change="resolved")
+    return row
+
+
+def reopen(incident: Incident, *, by: Actor, at: datetime, message: str = "") -> Incident:
+    """An explicit act: back to investigating and triggered; it is a person's from now on."""
+    with transaction.atomic():
+        incident = _locked(incident)
+        _, refusal = engine.move("reopen", incident.responder_status)
+        if refusal:
+            raise Refused(refusal)
+        if incident.auto_created and Incident.objects.filter(client=incident.client_id, cause_key=incident.cause_key, auto_created=True, resolved_at=None).exists():
+            raise Refused("A newer incident of the same cause is open; work on that one.")
+        incident.status, incident.responder_status, incident.resolved_at, incident.resolved_by = Incident.Status.INVESTIGATING, Incident.Responder.TRIGGERED, None, ""
+        incident.acknowledged_at, incident.acknowledged_by, incident.taken_over = None, "", True
+        Update.objects.create(incident=incident, status=incident.status, message=message, by=by.name, created_at=at)
+        note(incident, "reopened", at, by=by.name, text=message)
+        incident.save()
+        audit.record("incident.reopen", incident, by=by, client_id=incident.client_id)
+        incident_changed.send(Incident, incidents=[incident], at=at, change="reopened")
+        return incident
+
+
+EDITABLE = ("title", "severity", "auto_resolve", "affected_monitor_ids")
+
+
+def edit(incident: Incident, changes: dict[str, Any], *, by: Actor, at: datetime) -> Incident:
+    """Change title, severity, auto_resolve or the affected monitors. Raises ValidationError at the field."""
+    with transaction.atomic():
+        incident = _locked(incident)
+        before = {k: getattr(incident, k) for k in EDITABLE if k in changes and getattr(incident, k) != changes[k]}
+        for name in before:
+            setattr(incident, name, changes[name])
+        incident.full_clean(exclude=["client", "service", "parent"])
+        if "affected_monitor_ids" in before:
+            known = set(Monitor.objects.filter(client=incident.client_id, pk__in=incident.affected_monitor_ids).values_list("pk", flat=True))
+            missing = [pk for pk in incident.affected_monitor_ids if pk not in known]
+            if missing:
+                raise ValidationError({"affected_monitor_ids": f"No such monitor of this client: {', '.join(map(str, missing))}."})
+        if before:
+            after = {k: getattr(incident, k) for k in before}
+            note(incident, "edited", at, by=by.name, text=", ".join(f"{k}: {before[k]} → {after[k]}" for k in before))
+            incident.save()
+            audit.record("incident.edit", incident, by=by, client_id=incident.client_id, before=before, after=after)
+        return incident

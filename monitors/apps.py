@@ -1,0 +1,19 @@
+"""What does this app register when Django starts?"""
+
+from django.apps import AppConfig
+
+
+class MonitorsConfig(AppConfig):
+    name = "monitors"
+
+    def ready(self) -> None:
+        from monitors import housekeeping, receivers, store
+        from monitors.evaluate import Evaluator
+        from monitors.prober import Prober
+        from portal import residents
+
+        residents.register("probe", Prober)
+        residents.register("page", Evaluator)
+        residents.on_death(store.free)
+        receivers.connect()
+        housekeeping.register()

@@ -1,0 +1,121 @@
+"""Is it the target, or is it us? A probe that lost its own uplink keeps its results but has no vote (SPEC STA-4).
+
+With anchors (independent addresses), a failure counts only after they were seen well since it began: `check_anchors`
+runs at the first failure and every few seconds while there are failures. Without anchors, a sudden majority of failures
+makes a probe blind only when other probes see the same monitors well. One alert names the probe; no client is paged.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from django.db import transaction
+
+from alerts.report import Report, report
+from monitors import engine
+from monitors.models import Probe, ProbeState
+from portal import bells
+from portal.clock import database_now
+
+log = logging.getLogger("watchkeeper.blindness")
+
+SUDDEN = timedelta(seconds=60)  # what turned bad within this time turned bad "at once"
+ANCHOR_SECONDS = 2.0
+
+
+def look(probes: dict[int, Probe], at: datetime) -> list[Probe]:
+    """Probes without anchors, judged by their neighbours; blind ones are marked and told. Called with every evaluation."""
+    candidates = [p for p in probes.values() if p.enabled and not p.anchors and p.blind_since is None]
+    if len([p for p in probes.values() if p.enabled]) < 2:
+        return []
+    return [p for p in candidates if (why := _by_neighbours(p, at)) and set_blind(p, why, at)]
+
+
+def _by_neighbours(probe: Probe, at: datetime) -> str:
+    mine = ProbeState.objects.filter(probe=probe, active=True)
+    failing = list(mine.filter(status=engine.FAILING, since__gt=at - SUDDEN).values_list("monitor_id", flat=True)[:2000])
+    if len(failing) < engine.BLIND_LEAST:
+        return ""
+    well = ProbeState.objects.filter(monitor__in=failing, active=True, status=engine.UP, stale=False).exclude(probe=probe).exclude(probe__blind_since__isnull=False)
+    disagreeing = well.order_by().values("monitor_id").distinct().count()
+    return engine.blind(failing=len(failing), watched=mine.count(), anchors=0, anchors_ok=0, others_disagree=disagreeing * 2 > len(failing))
+
+
+def sweep(at: datetime) -> None:
+    """Look at the anchors of probes that see failures or are blind; give sight back to those that see well again."""
+    for probe in Probe.objects.filter(enabled=True, built_in=True).exclude(anchors=[]):
+        failing = ProbeState.objects.filter(probe=probe, active=True, status=engine.FAILING).exists()
+        if failing or probe.blind_since is not None:
+            check_anchors(probe, at)
+    for probe in Probe.objects.filter(blind_since__isnull=False, anchors=[]):
+        if not _by_neighbours(probe, at) and at - (probe.blind_since or at) > SUDDEN:
+            set_seeing(probe, at)
+
+
+def check_anchors(probe: Probe, at: datetime) -> bool:
+    """Try a probe's anchors now (2 s at most) and write down what follows. True when it sees."""
+    answered = sum(_reach_all(probe.anchors))
+    why = engine.blind(failing=0, watched=0, anchors=len(probe.anchors), anchors_ok=answered, others_disagree=False)
+    if why:
+        set_blind(probe, why, at)
+        return False
+    Probe.objects.filter(pk=probe.pk).update(anchors_ok_at=at)
+    if probe.blind_since is not None:
+        set_seeing(probe, at)
+    waiting = ProbeState.objects.filter(probe=probe, active=True, status=engine.FAILING, settled=False)
+    if waiting.update(changed=True):
+        bells.ring(bells.EVALUATE)
+    return True
+
+
+def _reach_all(anchors: Iterable[str]) -> list[bool]:
+    anchors = list(anchors)
+    with ThreadPoolExecutor(max(1, len(anchors))) as pool:
+        return list(pool.map(_reaches, anchors))
+
+
+def _reaches(anchor: str) -> bool:
+    """Does a TCP connection to `host:port` (or a URL's host) stand within 2 s?"""
+    parts = urlsplit(anchor if "//" in anchor else f"//{anchor}")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    try:
+        with socket.create_connection((parts.hostname or "", port), ANCHOR_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _report(probe: Probe, at: datetime, failing: bool, why: str = "") -> Report:
+    return Report(
+        source="probe", condition="blind", event="blind", entity_type="probe", entity_id=str(probe.pk), entity_name=probe.name, failing=failing, at=at, severity="warning",
+        title=f"Probe {probe.name} cannot see", message=f"{why} Its results are kept but do not count until it sees again." if why else "", client_id=probe.client_id,
+    )  # fmt: skip
+
+
+def set_blind(probe: Probe, why: str, at: datetime) -> bool:
+    """Take its vote away and raise the one alert that names it."""
+    with transaction.atomic():
+        if not Probe.objects.filter(pk=probe.pk, blind_since=None).update(blind_since=at, blind_reason=why[:300]):
+            return False
+        probe.blind_since, probe.blind_reason = at, why
+        ProbeState.objects.filter(probe=probe, active=True).exclude(status=engine.UNKNOWN).update(changed=True)
+        report([_report(probe, at, True, why)])
+        bells.ring_on_commit(bells.EVALUATE)
+    log.warning("probe %s is blind: %s", probe.slug, why)
+    return True
+
+
+def set_seeing(probe: Probe, at: datetime | None = None) -> None:
+    """Give its vote back; everything it watches is looked at again."""
+    at = at or database_now()
+    with transaction.atomic():
+        Probe.objects.filter(pk=probe.pk).update(blind_since=None, blind_reason="")
+        probe.blind_since = None
+        ProbeState.objects.filter(probe=probe, active=True).update(changed=True)
+        report([_report(probe, at, False)])
+        bells.ring_on_commit(bells.EVALUATE)

@@ -1,0 +1,61 @@
+"""Which kinds of check exist? One explicit dict; adding a kind is a file and a line here."""
+
+from typing import Any
+
+from .base import Check, CheckConfig, Context, Outcome, Status, complaints, limit
+from .dns import DnsCheck
+from .domain import DomainCheck
+from .group import GroupCheck
+from .heartbeat import HeartbeatCheck
+from .http import HttpCheck
+from .icmp import IcmpCheck
+from .push import PushCheck
+from .smtp import SmtpCheck
+from .tcp import TcpCheck
+from .tls import TlsCheck
+
+KINDS: dict[str, type[Check]] = {
+    "http": HttpCheck,
+    "tcp": TcpCheck,
+    "icmp": IcmpCheck,
+    "dns": DnsCheck,
+    "tls": TlsCheck,
+    "domain": DomainCheck,
+    "smtp": SmtpCheck,
+    "heartbeat": HeartbeatCheck,
+    "push": PushCheck,
+    "group": GroupCheck,
+}
+
+
+def get(kind: str) -> type[Check]:
+    """The check of that kind; raises KeyError with a sentence for an unknown one."""
+    try:
+        return KINDS[kind]
+    except KeyError:
+        raise KeyError(f"There is no check of kind '{kind}'; known are {', '.join(KINDS)}") from None
+
+
+def parse(kind: str, data: dict[str, Any]) -> CheckConfig:
+    """Settings of that kind from plain data; raises pydantic.ValidationError (`complaints` makes sentences of it)."""
+    return get(kind).parse(data)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON schema of the settings by kind, for forms and API docs."""
+    return {kind: check.schema() for kind, check in KINDS.items()}
+
+
+__all__ = [
+    "KINDS",
+    "Check",
+    "CheckConfig",
+    "Context",
+    "Outcome",
+    "Status",
+    "complaints",
+    "get",
+    "limit",
+    "parse",
+    "schemas",
+]

@@ -1,0 +1,252 @@
+"""What state follows from what the probes saw, and who must know? Monitors whose views changed, fifty at a time.
+
+One transaction per list: votes, states, changes, alerts, incidents and every delivery owed are committed together or
+not at all; a killed evaluator leaves the views marked as changed, and another takes them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from alerts.models import Alert
+from alerts.report import Report, report
+from monitors import blindness, engine, plans, store, subjects
+from monitors.models import Monitor, Probe, ProbeState, StateChange
+from monitors.models.monitor import State
+from monitors.signals import state_changed
+from portal import bells
+from portal.clock import database_now
+from portal.residents import Resident
+
+log = logging.getLogger("watchkeeper.evaluate")
+
+AT_ONCE = 50
+SUSPICION = timedelta(seconds=5)  # how long a child's page waits to see whether its parent is down too
+WORDS = {
+    ("endpoint", "consecutive_failure"): "{} is down",
+    ("endpoint", "degraded"): "{} is degraded",
+    ("heartbeat", "deadline_missed"): "{} has not reported",
+    ("heartbeat", "exit_code_failure"): "{} reported a failure",
+    ("certificate", "chain_invalid"): "{} offers no valid certificate",
+    ("domain", "expiring"): "{} cannot be verified",
+}
+
+
+@dataclass(slots=True)
+class Judged:
+    """One monitor, looked at."""
+
+    monitor: Monitor
+    views: list[ProbeState]
+    decision: engine.Decision
+    before: str
+
+
+def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = None) -> int:
+    """Judge up to `limit` monitors whose views changed; returns how many. One transaction."""
+    rows = ProbeState.objects.filter(changed=True)
+    if only is not None:
+        rows = rows.filter(monitor__in=only)
+    ids = sorted(set(rows.order_by().values_list("monitor_id", flat=True)[: limit * 4]))[:limit]
+    if not ids:
+        return 0
+    with transaction.atomic():
+        locked = Monitor.objects.filter(pk__in=ids).order_by("pk").select_for_update(skip_locked=True, of=("self",))
+        monitors = {m.pk: m for m in locked}
+        if not monitors:
+            return 0
+        views: dict[int, list[ProbeState]] = defaultdict(list)
+        for v in ProbeState.objects.filter(monitor__in=monitors).order_by("pk"):
+            views[v.monitor_id].append(v)
+        probes = Probe.objects.in_bulk()
+        judged, votes = [], []
+        for m in monitors.values():
+            limits = plans.limits_of(m)
+            seen = [view_of(v, probes[v.probe_id]) for v in views[m.pk] if v.active]
+            seen = [_with_vote(v, limits) for v in seen]
+            by_probe = {v.probe: v for v in seen}
+            for row in views[m.pk]:
+                v = by_probe.get(row.probe_id)
+                votes.append((row.pk, row.last_seq, v.vote if v else row.vote, v is None or (engine.settled(v, limits) and not _suspect(v, probes[v.probe]))))
+            if m.enabled:
+                judged.append(Judged(m, views[m.pk], engine.decide(seen, limits, m.state), m.state))
+        blindness.look(probes, at)
+        _follow(judged, at)
+        store.judged(votes)
+    return len(monitors)
+
+
+def view_of(row: ProbeState, probe: Probe) -> engine.View:
+    """A row as the engine sees it. A failure counts only once the probe's own line was proved after it began."""
+    view = engine.View(
+        probe=row.probe_id, network=probe.network, status=row.status, streak=row.streak, since=row.since, last_at=row.last_at, vote=row.vote,
+        error_class=row.error_class, message=row.message, stale=row.stale, blind=probe.blind_since is not None, resting=not probe.enabled,
+    )  # fmt: skip
+    return view if not _suspect(view, probe) else engine.replace(view, blind=True)
+
+
+def _suspect(view: engine.View, probe: Probe) -> bool:
+    """Is it open whether this failure is the target's or the probe's own? Only probes with anchors can tell, and they do within a second."""
+    if not probe.anchors or view.status != engine.FAILING or view.since is None or view.vote == engine.FAILING:
+        return False
+    return probe.anchors_ok_at is None or probe.anchors_ok_at < view.since
+
+
+def _with_vote(view: engine.View, limits: engine.Limits) -> engine.View:
+    return view if view.blind or view.stale else engine.replace(view, vote=engine.confirmed(view, limits))
+
+
+def _follow(judged: list[Judged], at: datetime) -> None:
+    """States, changes, reports."""
+    moved = [j for j in judged if j.decision.state != j.before or (j.decision.state != State.UP and j.decision.reason != j.monitor.state_reason)]
+    stepped = [j for j in moved if j.decision.state != j.before]
+    for j in moved:
+        j.monitor.state_reason = j.decision.reason[:300]
+    for j in stepped:
+        j.monitor.state, j.monitor.state_since, j.monitor.state_version = j.decision.state, at, j.monitor.state_version + 1
+    StateChange.objects.bulk_create(
+        StateChange(
+            monitor=j.monitor, version=j.monitor.state_version, at=at, from_state=j.before, to_state=j.decision.state,
+            first_failure_at=j.decision.first_failure_at if j.decision.state != State.UP else None, reason=j.decision.reason[:300],
+        )
+        for j in stepped
+    )  # fmt: skip
+    flapping = _flapping([j for j in stepped if State.PENDING not in (j.before, j.decision.state)], at)
+    Monitor.objects.bulk_update([j.monitor for j in moved], ["state", "state_since", "state_reason", "state_version", "flapping_since"])
+    telling = [j for j in judged if j.decision.alarming or (j.decision.state == State.UP and j.before != State.UP)]
+    if telling:
+        loaded = {m.pk: m for m in subjects.with_tags(Monitor.objects.filter(pk__in=[j.monitor.pk for j in telling]))}
+        suspects = _suspect_parents(telling, at)
+        reports = []
+        for j in telling:
+            reports += _flap_reports(loaded[j.monitor.pk], flapping, at)
+            reports.append(health_report(loaded[j.monitor.pk], j.decision, at, flapping=bool(j.monitor.flapping_since), wait=j.monitor.parent_id in suspects))
+        report(reports)
+    if stepped:
+        state_changed.send(Monitor, monitors=[j.monitor for j in stepped], at=at)
+        _rush_groups([j.monitor.pk for j in stepped], at)
+
+
+def health_report(m: Monitor, d: engine.Decision, at: datetime, *, flapping: bool = False, wait: bool = False) -> Report:
+    """What a decision says to alerts: one condition, `health`, whatever its depth."""
+    source = subjects.source_of(m.kind)
+    severity = m.severity
+    if d.state == State.DEGRADED:
+        event, severity = "degraded", "warning" if m.severity == "critical" else m.severity
+    elif source == "heartbeat":
+        event = "exit_code_failure" if d.error_class == "exit_code" else "deadline_missed"
+    else:
+        event = {"certificate": "chain_invalid", "domain": "expiring"}.get(source, "consecutive_failure")
+    return subjects.report_of(
+        m, source=source, condition="health", event=event, failing=d.alarming, at=at, severity=severity, message=d.message, started_at=d.first_failure_at,
+        title=WORDS.get((source, event), "{} is unwell").format(m.name), flapping=flapping, not_before=at + SUSPICION if wait else None,
+        evidence={"error_class": d.error_class, "bad": d.bad, "voters": d.voters, "mtr_reports": 0},
+    )  # fmt: skip
+
+
+# --- Flapping -------------------------------------------------------------------------------------------------------------
+def _flapping(stepped: list[Judged], at: datetime) -> dict[int, bool]:
+    """{monitor: begins (True) or ends (False)} for monitors whose flapping changed; sets `flapping_since`."""
+    news: dict[int, bool] = {}
+    if not stepped:
+        return news
+    widest = max(j.monitor.flapping_window_seconds for j in stepped)
+    times: dict[int, list[datetime]] = defaultdict(list)
+    changes = StateChange.objects.filter(monitor__in=[j.monitor.pk for j in stepped], at__gt=at - timedelta(seconds=widest))
+    for pk, when in changes.exclude(from_state=State.PENDING).order_by().values_list("monitor_id", "at"):
+        times[pk].append(when)
+    for j in stepped:
+        m = j.monitor
+        already = m.flapping_since is not None
+        now = engine.flapping(times[m.pk], m.flapping_changes, m.flapping_window_seconds, at, already)
+        if now != already:
+            m.flapping_since = at if now else None
+            news[m.pk] = now
+    return news
+
+
+def _flap_reports(m: Monitor, news: dict[int, bool], at: datetime) -> list[Report]:
+    if m.pk not in news:
+        return []
+    return [flap_report(m, at, failing=news[m.pk])]
+
+
+def flap_report(m: Monitor, at: datetime, *, failing: bool) -> Report:
+    """The one alert that speaks for a monitor that comes and goes."""
+    return subjects.report_of(
+        m, source=subjects.source_of(m.kind), condition="flapping", event="flapping", failing=failing, at=at, severity="warning", title=f"{m.name} is flapping",
+        message=f"More than {m.flapping_changes} changes in {m.flapping_window_seconds // 60} minutes; further messages wait until it is calm.",
+    )  # fmt: skip
+
+
+def calm(at: datetime) -> int:
+    """End the flapping of monitors that were steady for half their window; what is still down is told then."""
+    ended = []
+    with transaction.atomic():
+        for m in subjects.with_tags(Monitor.objects.filter(flapping_since__isnull=False).order_by("pk").select_for_update(of=("self",), skip_locked=True)):
+            since = at - timedelta(seconds=m.flapping_window_seconds)
+            times = list(StateChange.objects.filter(monitor=m, at__gt=since).values_list("at", flat=True))
+            if not engine.flapping(times, m.flapping_changes, m.flapping_window_seconds, at, True):
+                Monitor.objects.filter(pk=m.pk).update(flapping_since=None)
+                ended.append(flap_report(m, at, failing=False))
+        report(ended)
+    return len(ended)
+
+
+# --- Neighbours ---------------------------------------------------------------------------------------------------------------
+def _suspect_parents(telling: list[Judged], at: datetime) -> set[int]:
+    """Parents that are not known to be down but have not been seen well since: they are asked at once, and the child's page waits for the answer."""
+    parents = {j.monitor.parent_id for j in telling if j.decision.alarming and j.before != j.decision.state and j.monitor.parent_id}
+    if not parents:
+        return set()
+    open_ones = set(Alert.objects.filter(resolved_at=None, condition="health", entity_type="monitor", entity_id__in=[str(p) for p in parents]).values_list("monitor_id", flat=True))
+    suspects = {p for p in parents if p is not None} - open_ones
+    alive = set(Monitor.objects.filter(pk__in=suspects, enabled=True).values_list("pk", flat=True))
+    if store.rush(sorted(alive), at):
+        bells.ring_on_commit(bells.PROBE)
+    return alive
+
+
+def _rush_groups(changed: list[int], at: datetime) -> None:
+    """Groups are as bad as their worst child: they look again when a child changes."""
+    members = set(changed)
+    groups = [pk for pk, config in Monitor.objects.filter(kind="group", enabled=True).values_list("pk", "config") if members & set(config.get("monitor_ids", ()))]
+    if groups and store.rush(groups, at):
+        bells.ring_on_commit(bells.PROBE)
+
+
+# --- Time that passes without results ---------------------------------------------------------------------------------------------
+def mark_stale(at: datetime) -> int:
+    """Views whose checks are overdue abstain from now on; their monitors are judged again."""
+    late = ProbeState.objects.filter(active=True, stale=False, last_at__isnull=False, next_due_at__lt=at - engine.STALE_MARGIN).select_related("monitor")
+    ids = [v.pk for v in late[:5000] if engine.is_stale(v.next_due_at, plans.limits_of(v.monitor), at)]
+    return ProbeState.objects.filter(pk__in=ids).update(stale=True, changed=True) if ids else 0
+
+
+class Evaluator(Resident):
+    """Judges what changed; now and then looks for what time alone has changed."""
+
+    bell_name = bells.EVALUATE
+
+    def __init__(self) -> None:
+        super().__init__("evaluator")
+        self.sweep_at: datetime | None = None
+
+    def step(self) -> float:
+        at = database_now()
+        if self.sweep_at is None or at - self.sweep_at > timedelta(seconds=5):
+            self.sweep_at = at
+            mark_stale(at)
+            calm(at)
+            blindness.sweep(at)
+        try:
+            return 0.0 if evaluate(at) else 1.0
+        except IntegrityError as error:  # somebody opened the same alert or incident at the same moment: judged anew
+            log.info("met another transaction, trying again: %s", str(error).splitlines()[0])
+            return 0.05

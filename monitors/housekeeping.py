@@ -1,0 +1,52 @@
+"""What do monitors do now and then, and what do they tell `/metrics`?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Min
+
+from monitors import partitions, rollups
+from monitors.models import FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
+from portal import registry, slots
+
+SLICE = 5000
+
+
+def register() -> None:
+    """Periodic jobs and metrics."""
+    slots.register("monitors.partitions", 3600, lambda at: partitions.ensure_ahead(at))
+    slots.register("monitors.rollups", 60, rollups.roll)
+    slots.register("monitors.retention", 3600, forget)
+    registry.add_metrics(
+        measure,
+        watchkeeper_monitors=("gauge", "Monitors by state."),
+        watchkeeper_due_lag_seconds=("gauge", "How late the most overdue check is."),
+        watchkeeper_checks_waiting=("gauge", "Checks that are due and not yet claimed."),
+        watchkeeper_probe_blind=("gauge", "1 while a probe's results do not count."),
+    )
+
+
+def forget(at: datetime) -> None:
+    """Raw results after RAW_RESULT_DAYS, changes, failures and pings after CHANGE_DAYS, rollups after ROLLUP_DAYS. In slices."""
+    partitions.drop_before((at.astimezone(UTC) - timedelta(days=settings.RAW_RESULT_DAYS)).date())
+    for model, field, days in ((FailureBody, "at", settings.CHANGE_DAYS), (StateChange, "at", settings.ROLLUP_DAYS), (Ping, "at", settings.CHANGE_DAYS), (Rollup, "start", settings.ROLLUP_DAYS)):
+        while True:
+            old = list(model.objects.filter(**{f"{field}__lt": at - timedelta(days=days)}).values_list("pk", flat=True)[:SLICE])
+            model.objects.filter(pk__in=old).delete()
+            if len(old) < SLICE:
+                break
+
+
+def measure(at: datetime) -> Iterable[tuple[str, dict[str, str], float]]:
+    """Numbers for Prometheus."""
+    counted = dict(Monitor.objects.order_by().values_list("state").annotate(n=Count("id")))
+    for state, n in counted.items():
+        yield "watchkeeper_monitors", {"state": state}, n
+    due = ProbeState.objects.filter(active=True, lease_token=None, next_due_at__lte=at).aggregate(n=Count("id"), oldest=Min("next_due_at"))
+    yield "watchkeeper_checks_waiting", {}, due["n"]
+    yield "watchkeeper_due_lag_seconds", {}, max(0.0, (at - due["oldest"]).total_seconds()) if due["oldest"] else 0.0
+    for probe in Probe.objects.all():
+        yield "watchkeeper_probe_blind", {"probe": probe.slug}, float(probe.blind_since is not None)

@@ -1,0 +1,316 @@
+"""Who makes the checks? One engine per worker: claim half a second ahead, start each at its instant, store in sets.
+
+Three threads share the work. The resident claims and plans (database only). One asyncio loop runs every kind of check
+at once (network only). The storer writes what came back, every quarter second or 500 at a time. So one check that hangs
+for ten seconds holds back nobody: hanging ones do not count against what may be under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import resource
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from monitors import checks, engine, findings, store
+from monitors.checks.base import Context, Outcome, Status, limit
+from monitors.models import Monitor, Probe
+from monitors.plans import Plan, Plans
+from portal import bells
+from portal.clock import database_now
+from portal.outbound.http import HttpEngine
+from portal.outbound.resolver import Resolver
+from portal.residents import WORKER_ID, Resident
+
+log = logging.getLogger("watchkeeper.prober")
+
+YOUNG = 1.0  # seconds after which a check under way counts as hanging
+MOST_YOUNG = 200  # checks under way that are not hanging
+BATCH = 500
+FLUSH = 0.25
+UNREACHABLE = frozenset(("dns", "connect_refused", "connect_timeout", "connect", "timeout", "reset"))
+
+
+class Job:
+    """One check on its way."""
+
+    __slots__ = ("claim", "counted", "plan", "running", "started")
+
+    def __init__(self, claim: store.Claim, plan: Plan) -> None:
+        self.claim, self.plan, self.started, self.running, self.counted = claim, plan, 0.0, False, False
+
+
+class Engine:
+    """The asyncio side: starts jobs when they are due, keeps the number of young ones bounded, hands results on."""
+
+    def __init__(self, results: queue.SimpleQueue[tuple[Job, Outcome, datetime]], most: int) -> None:
+        self.results, self.most = results, most
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="prober-loop", daemon=True)
+        self.ready: deque[Job] = deque()
+        self.begun: deque[Job] = deque()
+        self.young = self.under_way = self.waiting = 0
+        self.started = threading.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Start the loop's thread and wait until it runs."""
+        self.thread.start()
+        self.started.wait(10)
+
+    @property
+    def room(self) -> int:
+        """How many more jobs it takes."""
+        return max(0, self.most - self.under_way - self.waiting)
+
+    def submit(self, jobs: list[Job], at: datetime, instant: float) -> None:
+        """Jobs claimed when the database's clock said `at` and time.monotonic() said `instant`."""
+        self.waiting += len(jobs)
+        self.loop.call_soon_threadsafe(self._accept, jobs, at, instant)
+
+    def stop(self) -> None:
+        """End the loop; what is under way is dropped (its lease frees it)."""
+        self.loop.call_soon_threadsafe(self._close)
+        self.thread.join(5)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.call_soon(self._open)
+        self.loop.run_forever()
+
+    def _open(self) -> None:
+        self.resolver = Resolver()
+        self.http = HttpEngine(self.loop, self.resolver, max_inflight=self.most)
+        self.loop.call_later(0.1, self._age)
+        self.started.set()
+
+    def _close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        self.http.close()
+        self.loop.stop()
+
+    def _accept(self, jobs: list[Job], at: datetime, instant: float) -> None:
+        passed = time.monotonic() - instant
+        for job in jobs:
+            delay = (job.claim.due_at - at).total_seconds() - passed
+            job.started = instant - at.timestamp()  # turns a monotonic time into the database's
+            if delay > 0.002:
+                self.loop.call_later(delay, self._due, job)
+            else:
+                self.ready.append(job)
+        self._begin()
+
+    def _due(self, job: Job) -> None:
+        self.ready.append(job)
+        self._begin()
+
+    def _begin(self) -> None:
+        while self.ready and self.young < MOST_YOUNG:
+            job = self.ready.popleft()
+            self.waiting -= 1
+            self.under_way += 1
+            self.young += 1
+            job.counted = job.running = True
+            task = self.loop.create_task(self._check(job))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _check(self, job: Job) -> None:
+        offset, plan, claim = job.started, job.plan, job.claim
+        job.started = time.monotonic()
+        self.begun.append(job)
+        at = datetime.fromtimestamp(job.started - offset, UTC)
+        try:
+            if plan.fault:
+                outcome = Outcome(Status.UNKNOWN, plan.fault, "internal")
+            else:
+                ctx = Context(http=self.http, resolver=self.resolver, reach=plan.reach, timeout=plan.limits.timeout, facts=claim.facts, now=lambda: at)
+                outcome = await plan.kind.run(plan.config, ctx)
+                outcome = limit(
+                    outcome, degraded_latency_ms=plan.degraded_latency_ms, degraded_loss_percent=plan.degraded_loss_percent, upside_down=plan.upside_down
+                )
+        except Exception as error:  # our own bug must not look like the target's
+            log.exception("check of monitor %s failed", claim.monitor)
+            outcome = Outcome(Status.UNKNOWN, f"The check itself failed ({type(error).__name__}).", "internal")
+        ended = time.monotonic()
+        job.running = False
+        self.under_way -= 1
+        if job.counted:
+            self.young -= 1
+        self.results.put((job, outcome, datetime.fromtimestamp(ended - offset, UTC)))
+        self._begin()
+
+    def _age(self) -> None:
+        old = time.monotonic() - YOUNG
+        while self.begun and (self.begun[0].started < old or not self.begun[0].running):
+            job = self.begun.popleft()
+            if job.running and job.counted:
+                job.counted = False
+                self.young -= 1
+        self._begin()
+        self.loop.call_later(0.1, self._age)
+
+
+class Storer(threading.Thread):
+    """Writes results in sets; keeps them while the database is away (their leases decide whether they still count)."""
+
+    def __init__(self, results: queue.SimpleQueue[tuple[Job, Outcome, datetime]]) -> None:
+        super().__init__(name="prober-storer", daemon=True)
+        self.results, self.stopping = results, threading.Event()
+        self.stored = 0
+
+    def run(self) -> None:
+        batch: list[store.Done] = []
+        while not (self.stopping.is_set() and self.results.empty() and not batch):
+            batch += self._gather(BATCH - len(batch))
+            if not batch:
+                continue
+            try:
+                self._save(batch)
+                batch = []
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("storing waits for the database: %s", type(error).__name__)
+                connection.close()
+                fresh = datetime.now(UTC) - timedelta(seconds=120)
+                batch = [d for d in batch if d.at > fresh][-20000:]
+                if self.stopping.is_set():
+                    break
+                time.sleep(0.5)
+            except Exception:
+                log.exception("a batch of %d results could not be stored; their leases run out and they are checked again", len(batch))
+                batch = []
+        connection.close()
+
+    def _gather(self, most: int) -> list[store.Done]:
+        found: list[store.Done] = []
+        until = time.monotonic() + FLUSH
+        while len(found) < most:
+            wait = until - time.monotonic()
+            try:
+                job, outcome, at = self.results.get(timeout=max(0.0, wait)) if wait > 0 else self.results.get_nowait()
+            except queue.Empty:
+                break
+            done = made(job.claim, job.plan, outcome, at)
+            found.append(done)
+            if done.changed:  # news does not wait for the batch to fill
+                until = min(until, time.monotonic() + 0.02)
+        return found
+
+    def _save(self, batch: list[store.Done]) -> None:
+        accepted = store.save(batch)
+        self.stored += len(accepted)
+        kept = [d for d in batch if d.claim.id in accepted]
+        if any(d.changed for d in kept):
+            bells.ring(bells.EVALUATE)
+        findings.note(kept)
+
+
+def made(claim: store.Claim, plan: Plan, outcome: Outcome, at: datetime) -> store.Done:
+    """What follows from an outcome: the new view, when to look again, and whether the evaluator has to look. Pure."""
+    if plan.kind.kind in ("tls", "domain") and outcome.status == Status.FAILING and outcome.error_class in UNREACHABLE:
+        outcome = replace(outcome, status=Status.UNKNOWN)  # an unreachable host says nothing about its certificate (MON-6)
+    seen_at = at
+    deadline = outcome.facts.get("deadline")
+    due = datetime.fromisoformat(deadline) if deadline else None
+    if outcome.error_class == "missed" and due is not None and (claim.view.last_at is None or due > claim.view.last_at):
+        seen_at = due  # late is dated at the deadline, not at our look
+    before = claim.view
+    view = engine.observe(before, int(outcome.status), seen_at, error_class=outcome.error_class, message=outcome.message)
+    changed = view.status != before.status or view.error_class != before.error_class or not engine.settled(view, plan.limits)
+    if plan.kind.passive and plan.kind.kind != "group":
+        next_due_at = due if due is not None and due > at else at + timedelta(days=1)
+    else:
+        next_due_at = engine.next_due(view, plan.limits, claim.due_at, at)
+    return store.Done(claim=claim, outcome=outcome, at=seen_at, view=view, next_due_at=next_due_at, changed=changed)
+
+
+class Prober(Resident):
+    """Claims and plans; see the module's first lines."""
+
+    bell_name = bells.PROBE
+    longest_rest = 0.25
+
+    def __init__(self) -> None:
+        super().__init__("prober")
+
+    def begin(self) -> None:
+        _allow_many_sockets()
+        self.results: queue.SimpleQueue[tuple[Job, Outcome, datetime]] = queue.SimpleQueue()
+        self.engine = Engine(self.results, settings.PROBE_CONCURRENCY)
+        self.engine.start()
+        self.storer = Storer(self.results)
+        self.storer.start()
+        self.plans = Plans()
+        self.probes: list[int] = []
+        self.probes_at = 0.0
+
+    def step(self) -> float:
+        self._built_in()
+        room = min(BATCH, self.engine.room)
+        if not room:
+            return 0.05
+        at, instant = database_now(), time.monotonic()
+        claims = store.claim(WORKER_ID, self.probes, room, at)
+        if not claims:
+            return self.longest_rest
+        plans = self.plans.get((c.monitor, c.config_version) for c in claims)
+        children = _children(claims, plans)
+        jobs = []
+        for claim in claims:
+            plan = plans.get(claim.monitor)
+            if plan is None:
+                continue  # deleted since
+            if claim.monitor in children:
+                claim.facts = {"children": children[claim.monitor]}
+            elif plan.kind.passive:
+                claim.facts = revived(claim.facts)
+            jobs.append(Job(claim, plan))
+        self.engine.submit(jobs, at, instant)
+        return 0.0 if len(claims) == room else 0.1
+
+    def _built_in(self) -> None:
+        if time.monotonic() - self.probes_at > 5:
+            self.probes = list(Probe.objects.filter(built_in=True, enabled=True).values_list("pk", flat=True))
+            self.probes_at = time.monotonic()
+            Probe.objects.filter(pk__in=self.probes).update(last_seen_at=database_now())
+
+    def end(self) -> None:
+        self.engine.stop()
+        self.storer.stopping.set()
+        self.storer.join(10)
+        store.free([WORKER_ID], database_now())
+
+
+def revived(facts: dict) -> dict:
+    """Stored facts with their times as times again."""
+    return {k: datetime.fromisoformat(v) if k in ("last_ping", "started_at", "pushed_at") and isinstance(v, str) else v for k, v in facts.items()}
+
+
+def _children(claims: list[store.Claim], plans: dict[int, Plan]) -> dict[int, list[dict[str, str]]]:
+    """The states of each claimed group's children."""
+    groups = {c.monitor: plans[c.monitor].config.monitor_ids for c in claims if c.monitor in plans and plans[c.monitor].kind is checks.KINDS["group"] and plans[c.monitor].config}
+    if not groups:
+        return {}
+    wanted = {pk for ids in groups.values() for pk in ids}
+    rows = {pk: {"name": name, "state": state} for pk, name, state in Monitor.objects.filter(pk__in=wanted).values_list("pk", "name", "state")}
+    return {group: [rows[pk] for pk in ids if pk in rows] for group, ids in groups.items()}
+
+
+def _allow_many_sockets() -> None:
+    """As many open sockets as the system lets us have: an outage is thousands of hanging checks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError):
+            log.warning("only %d sockets may be open at once; raise the limit (LimitNOFILE) for outages of many sites", soft)

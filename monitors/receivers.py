@@ -1,0 +1,29 @@
+"""What do monitors do about news from below? After a manual resolve the next failing result speaks again; freed children look anew."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from alerts.models import Alert
+from alerts.signals import alert_closed
+from monitors import store
+from monitors.models import Monitor, ProbeState
+from portal import bells
+
+
+def connect() -> None:
+    """Listen."""
+    alert_closed.connect(on_closed, dispatch_uid="monitors.receivers.closed")
+
+
+def on_closed(sender: object, alerts: list[Alert], at: datetime, manual: bool = False, **_: Any) -> None:
+    """A person's "it is over" is taken at its word until the next check; what a recovered parent explained is checked at once."""
+    ids = [a.monitor_id for a in alerts if a.monitor_id and a.condition == "health"]
+    if not ids:
+        return
+    if manual:
+        ProbeState.objects.filter(monitor__in=ids).update(settled=False)
+    children = list(Monitor.objects.filter(parent__in=ids, enabled=True).exclude(state="up").values_list("pk", flat=True)[:5000])
+    if store.rush(children, at):
+        bells.ring_on_commit(bells.PROBE)

@@ -1,0 +1,144 @@
+"""Where does a setting come from? The environment, a `NAME_FILE`, or `.env`; said once, checked strictly.
+
+Every reader names the variable it could not understand and the cure, and collects the mistakes, so that
+`manage.py check` can print all of them instead of the first.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from cryptography.fernet import Fernet
+
+mistakes: list[str] = []
+
+
+def load_env_file(path: Path) -> None:
+    """Read KEY=value lines into the environment; what is already set there wins."""
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        key, mark, value = text.removeprefix("export ").partition("=")
+        if not mark or not key.strip().isidentifier():
+            mistakes.append(f"{path.name} line {number} is not KEY=value; write for example BASE_URL=https://portal.example")
+            continue
+        os.environ.setdefault(key.strip(), value.strip().strip("'\""))
+
+
+def text(name: str, default: str = "") -> str:
+    """The value of NAME, or the content of the file that NAME_FILE names."""
+    file = os.environ.get(f"{name}_FILE")
+    if file:
+        try:
+            return Path(file).read_text().strip()
+        except OSError as error:
+            mistakes.append(f"{name}_FILE names {file}, which cannot be read ({error.strerror}); fix the path or its permissions")
+            return default
+    return os.environ.get(name, default)
+
+
+def integer(name: str, default: int) -> int:
+    """A whole number, or the default with a recorded mistake."""
+    raw = text(name)
+    if not raw:
+        return default
+    try:
+        return int(raw)
+    except ValueError:
+        mistakes.append(f"{name}={raw!r} is not a whole number; set for example {name}={default}")
+        return default
+
+
+def choice(name: str, options: tuple[str, ...], default: str) -> str:
+    """One of a few words."""
+    raw = text(name, default).lower()
+    if raw not in options:
+        mistakes.append(f"{name}={raw!r} is not one of {', '.join(options)}")
+        return default
+    return raw
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Comma-separated CIDRs."""
+    found = []
+    for part in filter(None, (p.strip() for p in text(name).split(","))):
+        try:
+            found.append(ip_network(part, strict=False))
+        except ValueError:
+            mistakes.append(f"{name} holds {part!r}, which is not a network; write for example 127.0.0.0/8")
+    return tuple(found)
+
+
+def generated(name: str, directory: Path, make=lambda: secrets.token_urlsafe(48)) -> str:
+    """A key from the environment or, on one machine, made once and kept in the data directory (mode 0600)."""
+    value = text(name)
+    if value:
+        return value
+    path = directory / name.lower()
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(make())
+        try:
+            os.link(temporary, path)  # two first starts at once: exactly one key wins
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+        return path.read_text().strip()
+
+
+def fernet_key() -> str:
+    """A fresh key for secrets at rest."""
+    return Fernet.generate_key().decode()
+
+
+def database(name: str, directory: Path) -> dict:
+    """DATABASES["default"] from DATABASE_URL, or SQLite in the data directory with the options that survive contention."""
+    url = text(name)
+    if not url:
+        return sqlite(directory / "watchkeeper.sqlite3")
+    parts = urlsplit(url)
+    if parts.scheme in ("postgres", "postgresql"):
+        query = dict(parse_qsl(parts.query))
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path.lstrip("/")),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": query.pop("host", "") or parts.hostname or "",
+            "PORT": str(parts.port or ""),
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {"connect_timeout": 5, "application_name": "watchkeeper", **query},
+        }
+    if parts.scheme == "sqlite":
+        return sqlite(Path(unquote(parts.path)))
+    mistakes.append(f"{name} begins with {parts.scheme!r}; use postgresql://user:password@host:5432/name or leave it out for SQLite")
+    return sqlite(directory / "watchkeeper.sqlite3")
+
+
+def sqlite(path: Path) -> dict:
+    """WAL and IMMEDIATE: a writer waits its turn instead of failing with "database is locked"."""
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA journal_size_limit=27103364;"
+            "PRAGMA cache_size=-8000;PRAGMA temp_store=MEMORY;PRAGMA mmap_size=0;",
+        },
+    }

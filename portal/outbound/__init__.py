@@ -1,0 +1,1 @@
+"""How does anything here reach the network? Only through these modules: guard (may it?), resolver (where?), http (ask)."""

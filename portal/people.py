@@ -1,0 +1,214 @@
+"""How do people come in, change roles and leave? Owners, invitations, memberships, tokens; each act is in the audit log.
+
+Raises django ValidationError (fields) for bad values and Refused for what must not happen, as losing the last owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.db.models import Count
+
+from portal import audit, signals
+from portal.audit import Actor
+from portal.clock import database_now
+from portal.errors import Refused
+from portal.models import AuditHead, Client, Membership, OneTimeLink, Token, User
+from portal.models.people import SCOPES
+from portal.services import clean
+from portal.tenancy import OWNER, viewer_of
+
+SETUP, INVITE = "setup", "invite"
+SETUP_LIFE = timedelta(days=1)
+INVITE_LIFE = timedelta(days=7)
+
+
+def owner_exists() -> bool:
+    """Has somebody set this installation up?"""
+    return Membership.objects.filter(client=None, role=OWNER).exists()
+
+
+def create_owner(email: str, password: str, *, by: Actor, name: str = "") -> User:
+    """A new person with the owner's role."""
+    with transaction.atomic():
+        user = _new_user(email, password, name)
+        _enrol(user, None, OWNER, by)
+        signals.owner_created.send(User, user=user, by=by)
+    return user
+
+
+def setup_link() -> str | None:
+    """The address of a new first set-up page, good for a day; None once there is an owner."""
+    if owner_exists():
+        return None
+    secret = OneTimeLink.make(SETUP, expires_at=database_now() + SETUP_LIFE)
+    return f"{settings.BASE_URL}/setup/{secret}/"
+
+
+def set_up(link: OneTimeLink, email: str, password: str, *, by: Actor, name: str = "") -> User:
+    """The first owner, by the set-up link. Two people with two links at the same moment: one becomes the owner."""
+    with transaction.atomic():
+        AuditHead.objects.get_or_create(chain=audit.MSP_CHAIN)
+        AuditHead.objects.select_for_update().get(chain=audit.MSP_CHAIN)
+        if owner_exists():
+            raise Refused("This installation has an owner already; sign in, or ask them for an invitation.")
+        user = create_owner(email, password, by=Actor(name=email[:200], ip=by.ip), name=name)
+        if not link.use(database_now()):
+            raise Refused("This link was used or has expired. Start the portal again (or run createowner) for a new one.")
+    return user
+
+
+def invite(email: str, *, role: str, client: Client | None, by: Actor, name: str = "") -> tuple[Membership, str | None]:
+    """A membership and, for somebody without a password, the address where they choose one (good for 7 days)."""
+    with transaction.atomic():
+        user = User.objects.filter(email__iexact=email.strip()).first() or _new_user(email, None, name)
+        membership = _enrol(user, client, role, by)
+        link = None if user.has_usable_password() else invitation_link(user)
+    return membership, link
+
+
+def invitation_link(user: User) -> str:
+    """A new link with which this person, who has no password yet, chooses one."""
+    secret = OneTimeLink.make(INVITE, expires_at=database_now() + INVITE_LIFE, user=user, recipient=user.email)
+    return f"{settings.BASE_URL}/invite/{secret}/"
+
+
+def accept(link: OneTimeLink, password: str, *, by: Actor, name: str = "") -> User:
+    """The invited person chooses a password."""
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=link.user_id)
+        if user.has_usable_password() or not user.is_active or not link.use(database_now()):
+            raise Refused("This invitation was used or has expired; ask for a new one.")
+        user.name = name or user.name
+        validate_password(password, user)
+        user.set_password(password)
+        user.save(update_fields=["name", "password"])
+        audit.record("user.joined", user, by=Actor(name=user.email, ip=by.ip, user_id=user.pk))
+    return user
+
+
+def change_role(membership: Membership, role: str, *, by: Actor) -> Membership:
+    """Another role at the same place. What this person has open ends: they sign in anew."""
+    with transaction.atomic():
+        before = membership.role
+        if before == role:
+            return membership
+        if before == OWNER and membership.client_id is None:
+            _another_owner(membership.user)
+        membership.role = role
+        clean(membership)
+        membership.save(update_fields=["role"])
+        end_sessions(membership.user)
+        audit.record(
+            "membership.changed", membership, by=by, client_id=membership.client_id, before={"role": before}, after={"role": role}
+        )
+    return membership
+
+
+def remove(membership: Membership, *, by: Actor) -> None:
+    """This person no longer belongs there. Tokens bound to that client end as well."""
+    with transaction.atomic():
+        if membership.role == OWNER and membership.client_id is None:
+            _another_owner(membership.user)
+        audit.record("membership.removed", membership, by=by, client_id=membership.client_id, before=_membership(membership))
+        if membership.client_id:
+            membership.user.tokens.filter(client=membership.client_id, revoked_at=None).update(revoked_at=database_now())
+        end_sessions(membership.user)
+        membership.delete()
+
+
+def change_user(user: User, *, by: Actor, **values: Any) -> User:
+    """Change name, e-mail, time zone or whether they may sign in. Switched off: sessions and tokens end for good."""
+    before = {name: getattr(user, name) for name in values}
+    changed = {name: value for name, value in values.items() if before[name] != value}
+    if not changed:
+        return user
+    with transaction.atomic():
+        for name, value in changed.items():
+            setattr(user, name, value)
+        clean(user)
+        if changed.get("is_active") is False:
+            if user.memberships.filter(client=None, role=OWNER).exists():
+                _another_owner(user)
+            user.tokens.filter(revoked_at=None).update(revoked_at=database_now())
+            end_sessions(user)
+        user.save(update_fields=list(changed))
+        audit.record("user.changed", user, by=by, before={n: before[n] for n in changed}, after=changed)
+    return user
+
+
+def end_sessions(user: User) -> int:
+    """Sign a person out everywhere; returns how many sessions ended."""
+    theirs = [s.pk for s in Session.objects.iterator(chunk_size=1000) if s.get_decoded().get("_auth_user_id") == str(user.pk)]
+    return Session.objects.filter(pk__in=theirs).delete()[0]
+
+
+def issue_token(
+    user: User, name: str, scopes: Iterable[str], *, by: Actor, client: Client | None = None, expires_at: datetime | None = None
+) -> tuple[Token, str]:
+    """A new token and its plain text, which is shown once."""
+    scopes = list(scopes)
+    if not scopes or set(scopes) - set(SCOPES):
+        raise ValidationError({"scopes": [f"Choose from {', '.join(SCOPES)}."]})
+    if client is not None and not viewer_of(user).sees(client.pk):
+        raise ValidationError({"client": ["This person does not see that client."]})
+    if expires_at is not None and expires_at <= database_now():
+        raise ValidationError({"expires_at": ["This is in the past."]})
+    with transaction.atomic():
+        token, plain = Token.issue(user, name, scopes, client=client, expires_at=expires_at)
+        after = {"name": name, "user": user.email, "scopes": token.scopes, "expires_at": expires_at}
+        audit.record("token.issued", token, by=by, client_id=token.client_id, after=after)
+    return token, plain
+
+
+def revoke_token(token: Token, *, by: Actor) -> None:
+    """The token works no more; its row stays."""
+    with transaction.atomic():
+        if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=database_now()):
+            audit.record("token.revoked", token, by=by, client_id=token.client_id)
+
+
+def _new_user(email: str, password: str | None, name: str) -> User:
+    try:
+        validate_email(email.strip())
+    except ValidationError as error:
+        raise ValidationError({"email": error.messages}) from None
+    user = User(email=get_user_model().objects.normalize_email(email.strip()), name=name)
+    if password is None:
+        user.set_unusable_password()
+    else:
+        try:
+            validate_password(password, user)
+        except ValidationError as error:
+            raise ValidationError({"password": error.messages}) from None
+        user.set_password(password)
+    clean(user)
+    user.save()
+    return user
+
+
+def _enrol(user: User, client: Client | None, role: str, by: Actor) -> Membership:
+    membership = Membership(user=user, client=client, role=role)
+    clean(membership)
+    membership.save()
+    audit.record("membership.created", membership, by=by, client_id=membership.client_id, after=_membership(membership))
+    return membership
+
+
+def _another_owner(user: User) -> None:
+    others = Membership.objects.filter(client=None, role=OWNER, user__is_active=True).exclude(user=user)
+    if not others.aggregate(n=Count("pk"))["n"]:
+        raise Refused("This is the last owner; make somebody else an owner first.")
+
+
+def _membership(membership: Membership) -> dict[str, Any]:
+    return {"user": membership.user.email, "client": membership.client_id, "role": membership.role}

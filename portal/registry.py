@@ -1,0 +1,38 @@
+"""What do apps hand up to the shell? Small named lists, filled in each app's `ready()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    """One entry of the main navigation."""
+
+    label: str
+    url: str
+    icon: str
+    order: int = 50
+    staff_only: bool = False
+
+
+navigation: list[NavigationItem] = []
+metrics: list[Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]]] = []
+metric_help: dict[str, tuple[str, str]] = {}
+
+
+def add_navigation(*items: NavigationItem) -> None:
+    """Add entries; the list stays sorted, twice is once."""
+    for item in items:
+        if item not in navigation:
+            navigation.append(item)
+    navigation.sort(key=lambda i: i.order)
+
+
+def add_metrics(source: Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]], **described: tuple[str, str]) -> None:
+    """A source of (name, labels, value) for `/metrics`, with each name's (type, help)."""
+    if source not in metrics:
+        metrics.append(source)
+        metric_help.update(described)

@@ -1,0 +1,131 @@
+"""Who may see and do what? One queryset method and one small table decide, for pages, API, feeds and admin alike.
+
+A person's memberships give them MSP-wide sight (owner, staff, auditor) or sight of single clients (admin, approver,
+viewer); a token sees what its person sees, and less when it is bound to one client. Without a membership: nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.models import Q
+
+if TYPE_CHECKING:
+    from portal.models import Token, User
+
+OWNER, STAFF, AUDITOR = "owner", "staff", "auditor"
+ADMIN, APPROVER, VIEWER = "admin", "approver", "viewer"
+MSP_ROLES = ((OWNER, "Owner"), (STAFF, "Staff"), (AUDITOR, "Auditor"))
+CLIENT_ROLES = ((ADMIN, "Client admin"), (APPROVER, "Client approver"), (VIEWER, "Client viewer"))
+
+READ, WRITE, ACK, ADMINISTER = "read", "write", "ack", "admin"
+MAY: dict[str, frozenset[str]] = {
+    OWNER: frozenset({READ, WRITE, ACK, ADMINISTER}),
+    STAFF: frozenset({READ, WRITE, ACK}),
+    AUDITOR: frozenset({READ}),
+    ADMIN: frozenset({READ, WRITE, ACK}),
+    APPROVER: frozenset({READ, ACK}),
+    VIEWER: frozenset({READ}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A person (and perhaps a token) with what they may see. Build it with `viewer_of`; it holds for one request."""
+
+    user: User | None
+    token: Token | None = None
+    msp_role: str = ""
+    client_roles: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def only_client(self) -> int | None:
+        """The one client a bound token is limited to."""
+        return self.token.client_id if self.token else None
+
+    @property
+    def sees_all(self) -> bool:
+        """MSP-wide sight, not narrowed by a token."""
+        return bool(self.msp_role) and self.only_client is None
+
+    @property
+    def client_ids(self) -> frozenset[int]:
+        """The clients seen; meaningless when `sees_all`."""
+        if self.msp_role and self.only_client is not None:
+            return frozenset({self.only_client})
+        ids = frozenset(self.client_roles)
+        return ids & {self.only_client} if self.only_client is not None else ids
+
+    def sees(self, client_id: int | None) -> bool:
+        """May rows of this client (None = the MSP's own) be seen?"""
+        return self.sees_all or (client_id is not None and client_id in self.client_ids)
+
+    def may(self, verb: str, client_id: int | None) -> bool:
+        """May this person do `verb` on a row of this client (None = the MSP's own)? Token scopes are judged here too."""
+        if not self.sees(client_id):
+            return False
+        if self.token is not None and verb not in self.token.scope_set:
+            return False
+        role = self.msp_role or self.client_roles.get(client_id or 0, "")
+        return verb in MAY.get(role, frozenset())
+
+
+NOBODY = Viewer(user=None)
+
+
+def viewer_of(actor: Any) -> Viewer:
+    """The Viewer behind a request, a user or a viewer. Anonymous, inactive or without membership: sees nothing."""
+    if isinstance(actor, Viewer):
+        return actor
+    if hasattr(actor, "META"):  # a request, Django's or DRF's
+        base = getattr(actor, "_request", actor)
+        cached = getattr(base, "_viewer", None)
+        token = getattr(actor, "auth", None) if hasattr(actor, "_request") else None
+        if cached is not None and cached.user == actor.user and cached.token == token:
+            return cached
+        base._viewer = _build(actor.user, token)
+        return base._viewer
+    return _build(actor, None)
+
+
+def _build(user: Any, token: Any) -> Viewer:
+    if user is None or not getattr(user, "is_authenticated", False) or not user.is_active:
+        return NOBODY
+    msp, clients = "", {}
+    for client_id, role, active in user.memberships.values_list("client_id", "role", "client__active"):
+        if client_id is None:
+            msp = role
+        elif active:
+            clients[client_id] = role
+    return Viewer(user=user, token=token, msp_role=msp, client_roles=clients)
+
+
+class TenantQuerySet(models.QuerySet):
+    """A queryset whose rows belong to clients, by the model's `tenant_path`.
+
+    `tenant_path = "monitor__client"` is the way to the client; `tenant_null = "msp"` (rows without a client are the
+    MSP's alone) or `"shared"` (everybody may read them, as a region that probes for all).
+    """
+
+    def for_user(self, actor: Any) -> TenantQuerySet:
+        """The rows this user, token or request may see. Everything that shows rows starts here."""
+        viewer = viewer_of(actor)
+        if viewer.sees_all:
+            return self.all()
+        if viewer.user is None or not viewer.client_ids:
+            return self.none()
+        path = self.model.tenant_path
+        seen = Q(**{(f"{path}__in" if path != "pk" else "pk__in"): viewer.client_ids})
+        if getattr(self.model, "tenant_null", "msp") == "shared":
+            seen |= Q(**{f"{path}__isnull": True})
+        return self.filter(seen)
+
+
+TenantManager = models.Manager.from_queryset(TenantQuerySet)
+
+
+def tenant_path_of(model: type[models.Model]) -> str | None:
+    """The way from a model to its client, or None when the model is not tenant-scoped."""
+    return getattr(model, "tenant_path", None)

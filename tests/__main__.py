@@ -1,0 +1,94 @@
+"""Does everything hold on SQLite and on PostgreSQL? `python -m tests [pytest arguments]` runs both and says so plainly.
+
+Each database gets two passes: what may run side by side (two processes), then the tests marked `alone`. Tests marked
+`once` touch no database and are not repeated on the second one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.environment import DATABASE, POSTGRES, SQLITE
+
+PROCESSES = "2"
+NOTHING_TO_RUN = 5  # pytest's exit code when no test matches
+PASSES = {"side by side": ("not alone", ["-n", PROCESSES, "--dist", "loadscope"]), "alone": ("alone", ["-n", "0"])}
+
+
+@dataclass
+class Outcome:
+    """What one database's passes came to."""
+
+    database: str
+    passed: int = 0
+    skipped: int = 0
+    failed: list[str] = field(default_factory=list)
+    not_run: list[list[str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def main(arguments: list[str]) -> int:
+    """Run everything; 0 when nothing failed and something ran."""
+    wanted = os.environ.get(DATABASE)
+    outcomes = [on(database, arguments) for database in (SQLITE, POSTGRES) if wanted in (None, "", database)]
+    report(outcomes)
+    return 0 if not any(o.failed for o in outcomes) and any(o.passed for o in outcomes) else 1
+
+
+def on(database: str, arguments: list[str]) -> Outcome:
+    """Both passes on one database."""
+    outcome = Outcome(database)
+    begun = time.monotonic()
+    # Named in the shell, the settings would be read before the tests have prepared what they read.
+    inherited = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    for title, (marks, how) in PASSES.items():
+        if database == POSTGRES and not os.environ.get(DATABASE):
+            marks += " and not once"
+        print(f"\n=== {database}, {title} ===", flush=True)
+        with tempfile.TemporaryDirectory() as directory:
+            summary = Path(directory) / "summary.json"
+            env = {**inherited, DATABASE: database, "WATCHKEEPER_TEST_SUMMARY": str(summary)}
+            command = [sys.executable, "-m", "pytest", "-q", *how, "-m", marks, *arguments]
+            code = subprocess.run(command, env=env).returncode
+            add(outcome, title, code, json.loads(summary.read_text()) if summary.exists() else None)
+    outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def add(outcome: Outcome, title: str, code: int, found: dict[str, Any] | None) -> None:
+    """Count one pass in. A pass that ended without naming a failure, yet badly, is a failure itself."""
+    if found is not None:
+        outcome.passed += found["passed"]
+        outcome.skipped += found["skipped"]
+        outcome.failed += found["failed"]
+        outcome.not_run += found["not_run"]
+    if code not in (0, NOTHING_TO_RUN) and not (found and found["failed"]):
+        outcome.failed.append(f"the pass “{title}” ended with exit code {code} (see above)")
+
+
+def report(outcomes: list[Outcome]) -> None:
+    """The last thing on the screen."""
+    print("\n=== Summary ===")
+    for outcome in outcomes:
+        print(
+            f"{outcome.database:9} {outcome.passed} passed, {len(outcome.failed)} failed, {outcome.skipped} skipped, "
+            f"{len(outcome.not_run)} not run, {outcome.seconds:.0f} s"
+        )
+    for outcome in outcomes:
+        for name in outcome.failed:
+            print(f"FAILED on {outcome.database}: {name}")
+    for outcome in outcomes:
+        for name, reason in outcome.not_run:
+            print(f"NOT RUN on {outcome.database}: {name}: {reason.removeprefix('NOT RUN').lstrip(': ')}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,28 @@
+"""What do the checks' tests share? An authority that the checks trust, for the length of one test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitors.checks import connection
+from portal.outbound import http
+from tests.rig.certificates import Authority
+
+
+@pytest.fixture
+def trusted(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """The test authority, trusted as an operator would make it: by SSL_CERT_FILE."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.trust(tmp_path)))
+    _forget()
+    yield authority
+    _forget()
+
+
+def _forget() -> None:
+    connection.verifying_context.cache_clear()
+    clear = getattr(http.default_bundle, "cache_clear", None)
+    if clear:
+        clear()

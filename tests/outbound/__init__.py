@@ -1,0 +1,1 @@
+"""Does the one guarded way to the network keep its promises, against servers that do not?"""
