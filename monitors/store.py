@@ -58,8 +58,14 @@ WHERE m.id = s.monitor_id AND s.lease_token IS NULL AND s.id IN (
   SELECT d.id FROM monitors_probestate AS d
   WHERE d.active = %(yes)s AND d.lease_token IS NULL AND d.next_due_at <= %(soon)s {probes}
   ORDER BY d.next_due_at LIMIT %(limit)s {lock})
-RETURNING s.id, s.monitor_id, s.probe_id, s.next_due_at, s.status, s.streak, s.since, s.last_at, s.vote, s.error_class, m.config_version, s.facts, s.settled
+RETURNING {returning}
 """
+_CLAIMED = ("id", "monitor_id", "probe_id", "next_due_at", "status", "streak", "since", "last_at", "vote", "error_class", "facts")
+_RETURNING = {
+    "postgresql": ", ".join(f"s.{name}" for name in _CLAIMED) + ", m.config_version",
+    # SQLite names only the changed table there, and without its alias.
+    "sqlite": ", ".join(_CLAIMED) + ", (SELECT c.config_version FROM monitors_monitor AS c WHERE c.id = monitor_id)",
+}
 
 
 def claim(worker: str, probes: Sequence[int], limit: int, at: datetime) -> list[Claim]:
@@ -79,13 +85,13 @@ def claim(worker: str, probes: Sequence[int], limit: int, at: datetime) -> list[
     for number, probe in enumerate(probes):
         values[f"probe{number}"] = probe
         names.append(f"%(probe{number})s")
-    sql = _CLAIM.format(until=until, probes=f"AND d.probe_id IN ({', '.join(names)})", lock="FOR UPDATE SKIP LOCKED" if postgres else "")
+    sql = _CLAIM.format(until=until, probes=f"AND d.probe_id IN ({', '.join(names)})", lock="FOR UPDATE SKIP LOCKED" if postgres else "", returning=_RETURNING[connection.vendor])
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, values)
         rows = cursor.fetchall()
     return [
         Claim(
-            id=r[0], monitor=r[1], probe=r[2], token=token, due_at=_time(r[3]) or at, config_version=r[10], facts=r[11] if isinstance(r[11], dict) else json.loads(r[11] or "{}"),
+            id=r[0], monitor=r[1], probe=r[2], token=token, due_at=_time(r[3]) or at, config_version=r[11], facts=r[10] if isinstance(r[10], dict) else json.loads(r[10] or "{}"),
             view=engine.View(probe=r[2], status=r[4], streak=r[5], since=_time(r[6]), last_at=_time(r[7]), vote=r[8], error_class=r[9]),
         )
         for r in rows

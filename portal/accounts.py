@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 
 
 class InvitedOnly(DefaultAccountAdapter):
@@ -14,3 +16,8 @@ class InvitedOnly(DefaultAccountAdapter):
 
     def populate_username(self, request: HttpRequest, user: object) -> None:
         """There are no user names."""
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """The link in the mail: our own address, whatever name the request was sent to."""
+        uid, _, rest = key.partition("-")
+        return settings.BASE_URL + reverse("account_reset_password_from_key", kwargs={"uidb36": uid, "key": rest})

@@ -117,10 +117,16 @@ def _sign(line: str) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), line.encode(), hashlib.sha256).hexdigest()
 
 
-def publish_heads(at: datetime) -> int:
-    """Write a signed line for every chain that moved since the last time; returns how many."""
+def publish_heads(at: datetime, *, anew: bool = False) -> int:
+    """Write a signed line for every chain that moved since the last time; returns how many.
+
+    `anew`: a backup was restored, so every chain begins again where the backup ends; chains that it lacks end at 0.
+    """
     path, known = heads_file(), _outside_heads()
-    moved = [h for h in AuditHead.objects.order_by("chain") if h.seq and known.get(h.chain, (0, ""))[0] < h.seq]
+    heads = list(AuditHead.objects.order_by("chain"))
+    moved = [h for h in heads if h.seq and (anew or known.get(h.chain, (0, ""))[0] < h.seq)]
+    if anew:
+        moved += [AuditHead(chain=chain, seq=0, hash="-") for chain in sorted(known.keys() - {h.chain for h in heads})]
     if moved:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
@@ -147,6 +153,8 @@ def _outside_heads() -> dict[str, tuple[int, str]]:
 
 def _against_outside(previous: dict[str, tuple[int, str]]) -> Iterator[str]:
     for chain, (seq, digest) in _outside_heads().items():
+        if not seq:  # gone with a restore that is on record
+            continue
         if previous.get(chain, (0, ""))[0] < seq:
             yield f"{chain}: the signed head outside names entry {seq}, the log ends before it; its tail was cut."
         elif not AuditEntry.objects.filter(chain=chain, seq=seq, hash=digest).exists():

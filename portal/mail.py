@@ -85,7 +85,7 @@ class Backend(BaseEmailBackend):
         try:
             envelope = parseaddr(sanitize_address(message.from_email, encoding))[1]
             recipients = [parseaddr(sanitize_address(address, encoding))[1] for address in message.recipients()]
-            content = message.message().as_bytes(linesep="\r\n")
+            content = message.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own signature
             smtp.send(server, envelope, recipients, content, seconds=SECONDS)
         except (smtp.MailError, ValueError) as error:
             log.error("mail %r not sent: %s", message.subject, error)

@@ -25,6 +25,8 @@ SECONDS: Final = 25.0
 CONNECT_SECONDS: Final = 8.0  # for one address; a dead first one must leave time for the second
 MOST_ANSWERS: Final = 256 * 1024  # bytes a server may say in one conversation
 CHUNK: Final = 16 * 1024
+# Loose on purpose: whoever stores an address checks it; here nothing may leave its place in the command.
+_ADDRESS: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,320}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ def send(server: Server, sender: str, recipients: list[str], content: bytes, *, 
     """
     if not recipients:
         raise MailError("The mail has no recipient.", permanent=True)
+    if not all(_ADDRESS.fullmatch(address) for address in (sender, *recipients)):
+        raise MailError("An address holds characters that mail cannot carry.", permanent=True)
     session = _Session(server, seconds)
     try:
         session.open()

@@ -5,6 +5,9 @@ Alice is Acme's admin, Mallory is Globex's: whatever Alice owns, Mallory must no
 
 from __future__ import annotations
 
+from functools import cache
+
+from django.contrib.auth.hashers import make_password
 from rest_framework.test import APIClient
 
 from portal import people, services
@@ -13,6 +16,16 @@ from portal.models import Client, Contact, ContactGroup, Membership, Service, Si
 
 TESTS = Actor("the tests")
 PASSWORD = "correct-horse-battery"
+
+
+@cache
+def _hash() -> str:
+    """Hashing is slow on purpose; once is enough for all of the cast."""
+    return make_password(PASSWORD)
+
+
+def _user(email: str) -> User:
+    return User.objects.filter(email__iexact=email).first() or User.objects.create(email=email, password=_hash())
 
 
 def client(name: str) -> Client:
@@ -30,7 +43,7 @@ def globex() -> Client:
 
 def person(email: str, role: str, of: Client | None = None) -> User:
     """Somebody with this role, at a client or (None) with the MSP."""
-    user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email, PASSWORD)
+    user = _user(email)
     Membership.objects.get_or_create(user=user, client=of, defaults={"role": role})
     return user
 
@@ -67,7 +80,7 @@ def mallory() -> User:
 
 def stranger() -> User:
     """Somebody with an account and without a membership."""
-    return User.objects.filter(email="nobody@nowhere.example").first() or User.objects.create_user("nobody@nowhere.example", PASSWORD)
+    return _user("nobody@nowhere.example")
 
 
 def site(of: Client | None = None, name: str = "Shop") -> Site:

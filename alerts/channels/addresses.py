@@ -58,6 +58,15 @@ def _checked(value: SecretStr) -> SecretStr:
 HookUrl = Annotated[SecretStr, Field(max_length=2000), BeforeValidator(_strip), AfterValidator(_checked)]
 
 
+def _given(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("Enter the URL.")
+    return value
+
+
+RequiredHookUrl = Annotated[HookUrl, AfterValidator(_given)]
+
+
 def _host(value: str) -> str:
     return parse_host(value) if value else ""
 

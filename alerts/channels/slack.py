@@ -33,7 +33,7 @@ from portal.outbound.guard import check_url
 from portal.outbound.http import Request, Response
 
 API: Final = "https://slack.com/api"
-TEXT, SECTION, FIELD, BUTTON, URL = 3000, 2800, 1900, 70, 3000  # what Slack takes, a little less
+TEXT, SECTION, FIELD, BUTTON, URL = 1000, 2800, 1900, 70, 3000  # what Slack takes, a little less
 MOST_FIELDS, MOST_BUTTONS, MOST_LINES = 10, 5, 40
 OWN_HOSTS: Final = ("slack.com", "slack-gov.com")
 
@@ -169,7 +169,8 @@ class Slack(DiscreetChannel):
 
     def _post(self, url: str, content: dict[str, Any], headers: dict[str, str]) -> Request:
         headers = {"Content-Type": "application/json; charset=utf-8", **headers}
-        return Request(url, "POST", headers, json.dumps(content).encode(), timeout=10.0, max_body=256 * 1024)
+        body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        return Request(url, "POST", headers, body, timeout=10.0, max_body=256 * 1024)
 
     def read(self, response: Response) -> Receipt:
         """A webhook says it by its status; the Web API says 200 and means `ok`."""

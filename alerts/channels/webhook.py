@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from alerts.channels.addresses import HookUrl, readable
+from alerts.channels.addresses import RequiredHookUrl, readable
 from alerts.channels.answers import DiscreetChannel
 from alerts.channels.base import ChannelConfig, DeliveryError, Receipt, Secret
 from alerts.message import Message, webhook_body
@@ -92,7 +92,7 @@ def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
 class WebhookConfig(ChannelConfig):
     """Where to, what else to send along, and how to sign."""
 
-    url: HookUrl = Field(
+    url: RequiredHookUrl = Field(
         title="URL",
         description="Gets a POST with JSON for every message.",
         examples=["https://hooks.example.com/watchkeeper"],
@@ -190,11 +190,15 @@ def body_of(message: Message) -> bytes:
     """The body in bytes, at most 20 kB: long texts are shortened step by step, links never."""
     content = webhook_body(message)
     for limit in (None, 2000, 500, 120):
-        body = json.dumps(_shortened(content, limit), ensure_ascii=False, separators=(",", ":"), default=str).encode()
+        body = _json(_shortened(content, limit))
         if len(body) <= MOST_BYTES:
             return body
     bare = {**content, "alert": None, "verdict": {"summary": "", "layer": "unknown", "confidence": 0}}
-    return json.dumps(_shortened(bare, 120), ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    return _json(_shortened(bare, 120))
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
 
 
 def _shortened(value: Any, limit: int | None) -> Any:

@@ -19,6 +19,8 @@ from tests.alerts.letters import GATHERED, LOOPBACK, PAGE, RECOVERED, TEST, TRAP
 
 pytestmark = pytest.mark.once
 every_kind = pytest.mark.parametrize("kind", channels.KINDS)
+# Mail speaks SMTP: its formatting and its answers have tests of their own.
+every_http_kind = pytest.mark.parametrize("kind", [k for k, c in channels.KINDS.items() if issubclass(c, HttpChannel)])
 
 
 def example(kind: str) -> dict[str, Any]:
@@ -33,6 +35,12 @@ def example(kind: str) -> dict[str, Any]:
 def made(kind: str) -> Channel:
     config, secrets = channels.split(kind, example(kind))
     return channels.build({"type": kind, "config": config, "secrets": secrets}, {}, LOOPBACK)
+
+
+def http(kind: str) -> HttpChannel:
+    channel = made(kind)
+    assert isinstance(channel, HttpChannel)
+    return channel
 
 
 def answer(status: int, body: bytes = b"", headers: list[tuple[str, str]] | None = None) -> Response:
@@ -133,51 +141,42 @@ def test_allowed_and_unknown_addresses_pass() -> None:
 
 
 # --- formatting ------------------------------------------------------------------------------------------------------
-@every_kind
+@every_http_kind
 @pytest.mark.parametrize("trap", TRAPS)
 def test_a_hostile_name_breaks_no_request(kind: str, trap: str) -> None:
-    channel = made(kind)
+    channel = http(kind)
     for base in (PAGE, RECOVERED, TEST, GATHERED):
-        message = trapped(trap, base)
-        if isinstance(channel, HttpChannel):
-            request = channel.request(message)
-            assert request.timeout <= 10 and request.max_redirects == 0 and request.verify
-            assert len(request.body or b"") < 60_000
-            assert b"\n" not in (request.body or b"").replace(b"\r\n", b"") or b'"' in (request.body or b"")
-            assert all("\n" not in value and "\r" not in value for value in dict(request.headers).values())
+        request = channel.request(trapped(trap, base))
+        assert request.timeout <= 10 and request.max_redirects == 0 and request.verify
+        assert 0 < len(request.body or b"") < 60_000
+        assert all(value.isprintable() for value in dict(request.headers).values())
 
 
-@every_kind
+@every_http_kind
 def test_the_links_survive_the_longest_text(kind: str) -> None:
-    channel = made(kind)
-    if not isinstance(channel, HttpChannel):
-        pytest.skip("mail has tests of its own")
+    channel = http(kind)
     body = (channel.request(trapped("x" * 50_000)).body or b"").decode()
     for link in PAGE.links:
         assert link.url in body
 
 
-@every_kind
+@every_http_kind
 def test_a_repeat_says_so_unless_the_receiver_folds_it(kind: str) -> None:
-    channel = made(kind)
-    if not isinstance(channel, HttpChannel):
-        pytest.skip("mail has tests of its own")
+    channel = http(kind)
     again = (channel.request(replace(PAGE, attempt=2)).body or b"").decode()
     assert ("(repeat)" in again) is not channel.keyed
     assert "(repeat)" not in (channel.request(PAGE).body or b"").decode()
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
-@every_kind
+@every_http_kind
 @pytest.mark.parametrize(
     ("status", "permanent", "ambiguous"),
     [(400, True, False), (401, True, False), (403, True, False), (404, True, False), (410, True, False)]
     + [(302, True, False), (408, False, False), (429, False, False), (500, False, True), (503, False, True)],
 )
 def test_http_answers_mean_the_same_everywhere(kind: str, status: int, permanent: bool, ambiguous: bool) -> None:
-    channel = made(kind)
-    if not isinstance(channel, HttpChannel):
-        pytest.skip("mail has tests of its own")
+    channel = http(kind)
     with pytest.raises(DeliveryError) as refusal:
         channel.read(answer(status, b"no, thank you", [("Retry-After", "7")]))
     error = refusal.value
@@ -185,11 +184,9 @@ def test_http_answers_mean_the_same_everywhere(kind: str, status: int, permanent
     assert error.retry_after == 7 or permanent
 
 
-@every_kind
+@every_http_kind
 def test_a_vendor_that_echoes_the_secret_does_not_put_it_into_the_log(kind: str) -> None:
-    channel = made(kind)
-    if not isinstance(channel, HttpChannel):
-        pytest.skip("mail has tests of its own")
+    channel = http(kind)
     for secret in secret_texts(channel):
         for status in (200, 400, 500):
             try:
@@ -199,11 +196,9 @@ def test_a_vendor_that_echoes_the_secret_does_not_put_it_into_the_log(kind: str)
             assert secret not in said
 
 
-@every_kind
+@every_http_kind
 def test_a_broken_connection_is_ambiguous_only_once_sent(kind: str) -> None:
-    channel = made(kind)
-    if not isinstance(channel, HttpChannel):
-        pytest.skip("mail has tests of its own")
+    channel = http(kind)
     assert channel.failed(OutboundError("timeout", "late", sent=True)).ambiguous
     assert not channel.failed(OutboundError("connect_refused", "refused")).ambiguous
     assert channel.failed(OutboundError("blocked", "no")).permanent
@@ -218,7 +213,8 @@ def test_cutting_keeps_what_matters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(None, ""), (0, "0 s"), (59, "59 s"), (360, "6 min"), (7500, "2 h 5 min"), (273600, "3 d 4 h")]
+    ("seconds", "said"),
+    [(None, ""), (0, "0 s"), (59, "59 s"), (360, "6 min"), (7500, "2 h 5 min"), (273600, "3 d 4 h")],
 )
 def test_durations_as_people_say_them(seconds: float | None, said: str) -> None:
     assert span(seconds) == said
