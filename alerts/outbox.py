@@ -63,6 +63,7 @@ class Outcome:
     duration_ms: float | None = None
     code: int | None = None
     error: str = ""
+    answer: str = ""
     provider_id: str = ""
     retry_after: float | None = None
 
@@ -114,7 +115,7 @@ def finish(outcomes: Sequence[Outcome]) -> int:
             if row is None or row.state != Delivery.State.SENDING or row.lease_token != o.token:
                 fenced += 1
                 continue
-            attempts.append(Attempt(delivery=row, n=o.n, at=o.at, outcome=o.outcome, response_code=o.code, duration_ms=o.duration_ms, error=o.error[:500]))
+            attempts.append(Attempt(delivery=row, n=o.n, at=o.at, outcome=o.outcome, response_code=o.code, duration_ms=o.duration_ms, error=o.error[:500], answer=o.answer[:300]))
             _settle(row, o)
             ended.append((row, o))
         Attempt.objects.bulk_create(attempts)

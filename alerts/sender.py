@@ -165,7 +165,7 @@ def send_threaded(kind: Kind, message: Message) -> Receipt | DeliveryError:
 def _outcome(row: Delivery, answer: Receipt | DeliveryError, at: datetime, duration_ms: float) -> outbox.Outcome:
     common = {"delivery_id": row.pk, "token": row.lease_token or 0, "n": row.attempt, "at": at, "duration_ms": round(duration_ms, 1)}
     if isinstance(answer, Receipt):
-        return outbox.Outcome(outcome="delivered", code=answer.code, provider_id=answer.provider_id, **common)
+        return outbox.Outcome(outcome="delivered", code=answer.code, provider_id=answer.provider_id, answer=answer.answer, **common)
     outcome = "permanent" if answer.permanent else "ambiguous" if answer.ambiguous else "retry"
     return outbox.Outcome(outcome=outcome, code=answer.code, error=str(answer), retry_after=answer.retry_after, **common)
 

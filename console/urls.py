@@ -10,7 +10,9 @@ from console import api
 
 # The documentation names no tenant and no secret: everybody may read it.
 schema = SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[])
-docs = SpectacularSwaggerSplitView.as_view(url_name="api-schema", permission_classes=[AllowAny], authentication_classes=[])
+docs = SpectacularSwaggerSplitView.as_view(
+    url_name="api-schema", permission_classes=[AllowAny], authentication_classes=[]
+)
 
 urlpatterns = [
     path("api/v1/", include(api.router.urls)),

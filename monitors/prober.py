@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from monitors import checks, engine, findings, store
+from monitors import checks, engine, findings, partitions, store
 from monitors.checks.base import Context, Outcome, Status, limit
 from monitors.models import Monitor, Probe
 from monitors.plans import Plan, Plans
@@ -244,6 +244,7 @@ class Prober(Resident):
 
     def begin(self) -> None:
         _allow_many_sockets()
+        partitions.ensure_ahead(database_now())
         self.results: queue.SimpleQueue[tuple[Job, Outcome, datetime]] = queue.SimpleQueue()
         self.engine = Engine(self.results, settings.PROBE_CONCURRENCY)
         self.engine.start()

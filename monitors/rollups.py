@@ -68,7 +68,9 @@ def roll(at: datetime, most: int = 48) -> int:
         following = hour_of(oldest)
     else:
         following = last.astimezone(UTC) + HOUR
-    done = 0
+    done, days = 0, set()
+    if last is not None and following + HOUR + SETTLE <= at:
+        roll_hour(last.astimezone(UTC))  # it may be half written (a killed run), or have got late results since
     while following + HOUR + SETTLE <= at and done < most:
         if roll_hour(following) == 0 and done == 0:
             newer = Result.objects.filter(ts__gte=following + HOUR).aggregate(m=Min("ts"))["m"]  # nobody looked for a while: skip the gap
@@ -78,10 +80,10 @@ def roll(at: datetime, most: int = 48) -> int:
             if following + HOUR + SETTLE > at:
                 break
             continue
+        days |= {day_of(following), day_of(following - HOUR)}  # the day before as well, in its successor's first hour
         following += HOUR
         done += 1
-    for back in (0, 1):
-        day = day_of(at) - DAY * back
+    for day in sorted(days):
         roll_day(day)
     return done
 
@@ -119,7 +121,8 @@ def _empty() -> list[Any]:
     return [[0, 0, 0, 0], 0.0, [0] * BUCKETS]
 
 
-def _bucket_sql() -> str:
+def bucket_sql() -> str:
+    """The SQL expression for the bucket of total_ms."""
     if connection.vendor == "postgresql":
         return f"width_bucket(total_ms, ARRAY[{', '.join(f'{e}::double precision' for e in EDGES)}])"
     return "CASE " + " ".join(f"WHEN total_ms < {edge} THEN {i}" for i, edge in enumerate(EDGES)) + f" ELSE {len(EDGES)} END"
@@ -127,7 +130,7 @@ def _bucket_sql() -> str:
 
 def _count(start: datetime, end: datetime, low: int, high: int) -> dict[tuple[int, int], list[Any]]:
     sql = (
-        f"SELECT monitor_id, probe_id, status, CASE WHEN total_ms IS NULL THEN NULL ELSE {_bucket_sql()} END AS bucket, count(*), sum(total_ms) "
+        f"SELECT monitor_id, probe_id, status, CASE WHEN total_ms IS NULL THEN NULL ELSE {bucket_sql()} END AS bucket, count(*), sum(total_ms) "
         "FROM monitors_result WHERE ts >= %s AND ts < %s AND monitor_id >= %s AND monitor_id < %s GROUP BY 1, 2, 3, 4"
     )
     cells: dict[tuple[int, int], list[Any]] = defaultdict(_empty)

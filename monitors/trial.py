@@ -48,3 +48,4 @@ async def _run(check: type[checks.Check], config: Any, reach: Reach, timeout: fl
         return Outcome(Status.FAILING, f"No complete answer within {timeout:g} s", "timeout")
     finally:
         engine.close()
+        resolver.close()

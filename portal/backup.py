@@ -82,17 +82,32 @@ def _restore_sqlite(file: Path) -> None:
 def _tool(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        raise Refused(f"{name} is not on this machine; install PostgreSQL's client tools (Debian: apt install postgresql-client).")
+        raise Refused(
+            f"{name} is not on this machine; install PostgreSQL's client tools (Debian: apt install postgresql-client)."
+        )
     return path
 
 
 def _environment() -> dict[str, str]:
     """libpq's own variables, so that the password stands in no process list."""
     given = settings.DATABASES["default"]
-    names = {"PGHOST": given.get("HOST"), "PGPORT": given.get("PORT"), "PGUSER": given.get("USER"), "PGPASSWORD": given.get("PASSWORD")}
-    options = {f"PG{name.upper()}": str(value) for name, value in given.get("OPTIONS", {}).items() if name.startswith("ssl")}
+    names = {
+        "PGHOST": given.get("HOST"),
+        "PGPORT": given.get("PORT"),
+        "PGUSER": given.get("USER"),
+        "PGPASSWORD": given.get("PASSWORD"),
+    }
+    options = {
+        f"PG{name.upper()}": str(value) for name, value in given.get("OPTIONS", {}).items() if name.startswith("ssl")
+    }
     wanted = {name: str(value) for name, value in names.items() if value}
-    return {**os.environ, **wanted, **options, "PGDATABASE": str(connection.settings_dict["NAME"]), "PGAPPNAME": "watchkeeper"}
+    return {
+        **os.environ,
+        **wanted,
+        **options,
+        "PGDATABASE": str(connection.settings_dict["NAME"]),
+        "PGAPPNAME": "watchkeeper",
+    }
 
 
 def _run(arguments: list[str], what: str, **options: object) -> subprocess.CompletedProcess:
@@ -112,8 +127,19 @@ def _restore_postgres(file: Path) -> None:
     pg_restore, psql = _tool("pg_restore"), _tool("psql")
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "restore.sql"
-        _run([pg_restore, "--no-owner", "--no-privileges", f"--file={script}", str(file)], "Reading the backup with pg_restore")
+        _run(
+            [pg_restore, "--no-owner", "--no-privileges", f"--file={script}", str(file)],
+            "Reading the backup with pg_restore",
+        )
         empty = "SET lock_timeout = '10s'; DROP SCHEMA public CASCADE; CREATE SCHEMA public"
         connection.close()
-        command = [psql, "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--command={empty}", f"--file={script}"]
+        command = [
+            psql,
+            "--no-psqlrc",
+            "--quiet",
+            "--single-transaction",
+            "--set=ON_ERROR_STOP=1",
+            f"--command={empty}",
+            f"--file={script}",
+        ]
         _run(command, "Restoring with psql", stdout=subprocess.DEVNULL)

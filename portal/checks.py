@@ -40,20 +40,40 @@ def fit_to_be_public(app_configs: Any = None, **_: Any) -> list[Warning]:
     host = urlsplit(settings.BASE_URL).hostname or ""
     if not settings.HTTPS:
         hint = "Put a proxy with a certificate in front and set BASE_URL=https://…; cookies and HSTS follow from it."
-        found.append(Warning("BASE_URL is not https, so cookies and passwords travel in the open.", hint=hint, id="portal.W201"))
+        found.append(
+            Warning("BASE_URL is not https, so cookies and passwords travel in the open.", hint=hint, id="portal.W201")
+        )
     if host in ("localhost", "127.0.0.1", "::1"):
         found.append(
-            Warning("BASE_URL is this machine's own name: links in mails lead nowhere.", hint="Set BASE_URL=https://portal.example.", id="portal.W202")
+            Warning(
+                "BASE_URL is this machine's own name: links in mails lead nowhere.",
+                hint="Set BASE_URL=https://portal.example.",
+                id="portal.W202",
+            )
         )
     if not settings.ONE_MACHINE and settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         hint = "Set DATABASE_URL=postgresql://user:password@host:5432/name, or leave REDIS_URL out."
-        found.append(Warning("REDIS_URL is set but the database is SQLite, which one machine's processes share.", hint=hint, id="portal.W203"))
+        found.append(
+            Warning(
+                "REDIS_URL is set but the database is SQLite, which one machine's processes share.",
+                hint=hint,
+                id="portal.W203",
+            )
+        )
     if not settings.SMTP["host"]:
         hint = "Set SMTP_HOST and SMTP_FROM, or fill in the mail server in the provider settings."
-        found.append(Warning("SMTP_HOST is empty: alerts, invitations and password resets cannot be mailed.", hint=hint, id="portal.W204"))
+        found.append(
+            Warning(
+                "SMTP_HOST is empty: alerts, invitations and password resets cannot be mailed.",
+                hint=hint,
+                id="portal.W204",
+            )
+        )
     if any(network.prefixlen == 0 for network in settings.OUTBOUND_ALLOW):
         hint = "Name the few networks that are meant, as OUTBOUND_ALLOW=10.1.2.0/24."
-        found.append(Warning("OUTBOUND_ALLOW holds the whole internet, so nothing is guarded.", hint=hint, id="portal.W205"))
+        found.append(
+            Warning("OUTBOUND_ALLOW holds the whole internet, so nothing is guarded.", hint=hint, id="portal.W205")
+        )
     if not settings.HEARTBEAT_URL:
         hint = "Set HEARTBEAT_URL to a check elsewhere that tells you when this portal is silent."
         found.append(Warning("Nobody watches the watcher: HEARTBEAT_URL is empty.", hint=hint, id="portal.W206"))

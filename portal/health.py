@@ -21,7 +21,14 @@ from portal.tenancy import READ, Viewer, viewer_of
 log = logging.getLogger("watchkeeper.health")
 
 FRESH = timedelta(seconds=10)  # workers tick each second
-FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+FORWARDED = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_FORWARDED",
+    "HTTP_X_REAL_IP",
+    "HTTP_VIA",
+)
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 Sample = tuple[str, dict[str, str], float]
 
@@ -70,7 +77,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
         person = viewer_of(token.user)
         viewer = Viewer(user=token.user, token=token, msp_role=person.msp_role, client_roles=person.client_roles)
         if not (viewer.sees_all and viewer.may(READ, None)):
-            return api_error(403, "forbidden", "Metrics are about all clients: use a token of our own staff with the scope read.")
+            return api_error(
+                403, "forbidden", "Metrics are about all clients: use a token of our own staff with the scope read."
+            )
     elif not _from_here(request):
         return _unauthenticated()
     return HttpResponse("".join(exposition(database_now())), content_type="text/plain; version=0.0.4; charset=utf-8")

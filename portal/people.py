@@ -5,6 +5,7 @@ Raises django ValidationError (fields) for bad values and Refused for what must 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Count
@@ -26,6 +28,8 @@ from portal.models import AuditHead, Client, Membership, OneTimeLink, Token, Use
 from portal.models.people import SCOPES
 from portal.services import clean
 from portal.tenancy import OWNER, viewer_of
+
+log = logging.getLogger("watchkeeper.people")
 
 SETUP, INVITE = "setup", "invite"
 SETUP_LIFE = timedelta(days=1)
@@ -63,7 +67,9 @@ def set_up(link: OneTimeLink, email: str, password: str, *, by: Actor, name: str
             raise Refused("This installation has an owner already; sign in, or ask them for an invitation.")
         user = create_owner(email, password, by=Actor(name=email[:200], ip=by.ip), name=name)
         if not link.use(database_now()):
-            raise Refused("This link was used or has expired. Start the portal again (or run createowner) for a new one.")
+            raise Refused(
+                "This link was used or has expired. Start the portal again (or run createowner) for a new one."
+            )
     return user
 
 
@@ -80,6 +86,20 @@ def invitation_link(user: User) -> str:
     """A new link with which this person, who has no password yet, chooses one."""
     secret = OneTimeLink.make(INVITE, expires_at=database_now() + INVITE_LIFE, user=user, recipient=user.email)
     return f"{settings.BASE_URL}/invite/{secret}/"
+
+
+def mail_invitation(user: User, link: str) -> str:
+    """Send the link; "" or the sentence why it could not be sent. The link stays good either way: hand it over yourself."""
+    lines = [
+        f"You were invited to Watchkeeper at {settings.BASE_URL}.", "", "Choose your password here (the link works once, for 7 days):", "", link, "",
+        "If you do not know what this is about, do nothing.",
+    ]  # fmt: skip
+    try:
+        send_mail("Your invitation to Watchkeeper", "\n".join(lines), None, [user.email])
+    except Exception as error:  # noqa: BLE001 - whatever the mail server says, the invitation stands
+        log.warning("an invitation could not be mailed: %s", type(error).__name__)
+        return f"The invitation could not be mailed ({type(error).__name__}); hand over the link yourself."
+    return ""
 
 
 def accept(link: OneTimeLink, password: str, *, by: Actor, name: str = "") -> User:
@@ -109,7 +129,12 @@ def change_role(membership: Membership, role: str, *, by: Actor) -> Membership:
         membership.save(update_fields=["role"])
         end_sessions(membership.user)
         audit.record(
-            "membership.changed", membership, by=by, client_id=membership.client_id, before={"role": before}, after={"role": role}
+            "membership.changed",
+            membership,
+            by=by,
+            client_id=membership.client_id,
+            before={"role": before},
+            after={"role": role},
         )
     return membership
 
@@ -119,9 +144,13 @@ def remove(membership: Membership, *, by: Actor) -> None:
     with transaction.atomic():
         if membership.role == OWNER and membership.client_id is None:
             _another_owner(membership.user)
-        audit.record("membership.removed", membership, by=by, client_id=membership.client_id, before=_membership(membership))
+        audit.record(
+            "membership.removed", membership, by=by, client_id=membership.client_id, before=_membership(membership)
+        )
         if membership.client_id:
-            membership.user.tokens.filter(client=membership.client_id, revoked_at=None).update(revoked_at=database_now())
+            membership.user.tokens.filter(client=membership.client_id, revoked_at=None).update(
+                revoked_at=database_now()
+            )
         end_sessions(membership.user)
         membership.delete()
 
@@ -148,12 +177,20 @@ def change_user(user: User, *, by: Actor, **values: Any) -> User:
 
 def end_sessions(user: User) -> int:
     """Sign a person out everywhere; returns how many sessions ended."""
-    theirs = [s.pk for s in Session.objects.iterator(chunk_size=1000) if s.get_decoded().get("_auth_user_id") == str(user.pk)]
+    theirs = [
+        s.pk for s in Session.objects.iterator(chunk_size=1000) if s.get_decoded().get("_auth_user_id") == str(user.pk)
+    ]
     return Session.objects.filter(pk__in=theirs).delete()[0]
 
 
 def issue_token(
-    user: User, name: str, scopes: Iterable[str], *, by: Actor, client: Client | None = None, expires_at: datetime | None = None
+    user: User,
+    name: str,
+    scopes: Iterable[str],
+    *,
+    by: Actor,
+    client: Client | None = None,
+    expires_at: datetime | None = None,
 ) -> tuple[Token, str]:
     """A new token and its plain text, which is shown once."""
     scopes = list(scopes)

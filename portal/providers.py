@@ -18,12 +18,16 @@ def create(*, by: Actor, provider: str, config: dict | None = None, secrets: dic
     if ProviderSettings.objects.filter(provider=provider).exists():
         raise ValidationError({"provider": ["There are settings for this provider already; change those."]})
     with transaction.atomic():
-        row = ProviderSettings.objects.create(provider=provider, config=config or {}, secrets=merged(Sealed(), secrets or {}))
+        row = ProviderSettings.objects.create(
+            provider=provider, config=config or {}, secrets=merged(Sealed(), secrets or {})
+        )
         audit.record("provider.created", row, by=by, after=_picture(row))
     return row
 
 
-def change(row: ProviderSettings, *, by: Actor, config: dict | None = None, secrets: dict | None = None) -> ProviderSettings:
+def change(
+    row: ProviderSettings, *, by: Actor, config: dict | None = None, secrets: dict | None = None
+) -> ProviderSettings:
     """Replace the plain settings; change the given secrets (a mask keeps the old one, "" or None removes it)."""
     with transaction.atomic():
         before = _picture(row)
@@ -32,7 +36,9 @@ def change(row: ProviderSettings, *, by: Actor, config: dict | None = None, secr
         if secrets is not None:
             row.secrets = merged(row.secrets, secrets)
         row.save()
-        audit.record("provider.changed", row, by=by, before=before, after={**_picture(row), "new_secrets": sorted(_new(secrets))})
+        audit.record(
+            "provider.changed", row, by=by, before=before, after={**_picture(row), "new_secrets": sorted(_new(secrets))}
+        )
     return row
 
 

@@ -49,8 +49,20 @@ class Resident(threading.Thread):
     def end(self) -> None:
         """Called once, in the thread, when asked to stop."""
 
+    def _begun(self) -> bool:
+        try:
+            self.begin()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("%s waits for the database: %s", self.name, type(error).__name__)
+            connection.close()
+            return False
+        return True
+
     def run(self) -> None:
-        self.begin()
+        while not self._begun():
+            self.stopping.wait(0.5)
+            if self.stopping.is_set():
+                return
         while not self.stopping.is_set():
             self.bell.clear()
             try:

@@ -14,9 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from typing import Any
 
 from celery import signals
+from celery.platforms import SecurityWarning
 from django.conf import settings
 
 from portal.celery import PAGE, PROBE, app
@@ -50,6 +52,8 @@ def worker(queues: set[str], *, beat: bool = False) -> int:
     """Run Celery's worker for these queues in this (main) thread until a signal ends it; returns the exit code."""
     if beat:
         threading.Thread(target=run_beat, name="beat", daemon=True).start()
+    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges", category=SecurityWarning)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # its remark that memory:// has no host name
     consumer = app.Worker(
         pool="threads", concurrency=TASK_THREADS, queues=",".join(sorted(queues)), loglevel="WARNING", hostname=f"{'-'.join(sorted(queues))}-{os.getpid()}@%h",
         without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True,

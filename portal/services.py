@@ -15,7 +15,8 @@ from django.db.models.fields.related import ForeignKey
 
 from portal import audit, signals
 from portal.audit import Actor
-from portal.models import Client, Contact, ContactGroup, Service, Site, Tag
+from portal.errors import Refused
+from portal.models import Client, Contact, ContactGroup, Tag
 from portal.ownership import client_id_of
 from portal.secrets import MASK, Sealed
 
@@ -74,7 +75,11 @@ def change(row: models.Model, *, by: Actor, tags: Iterable[str] | None = None, *
     many = _take_lists(type(row), values)
     with transaction.atomic():
         before = picture(row)
-        sealed = {f.name: getattr(row, f.attname) for f in row._meta.concrete_fields if isinstance(getattr(row, f.attname), Sealed)}
+        sealed = {
+            f.name: getattr(row, f.attname)
+            for f in row._meta.concrete_fields
+            if isinstance(getattr(row, f.attname), Sealed)
+        }
         for name, value in values.items():
             setattr(row, name, value)
         clean(row)
@@ -94,10 +99,15 @@ def change(row: models.Model, *, by: Actor, tags: Iterable[str] | None = None, *
 
 
 def delete(row: models.Model, *, by: Actor) -> None:
-    """Delete a row and what hangs on it."""
+    """Delete a row and what hangs on it. Refused while something needs it."""
     with transaction.atomic():
         audit.record(f"{row._meta.model_name}.deleted", row, by=by, client_id=client_id_of(row), before=picture(row))
-        row.delete()
+        try:
+            row.delete()
+        except (models.ProtectedError, models.RestrictedError) as error:
+            held = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
+            kinds = sorted({str(o._meta.verbose_name) for o in held})
+            raise Refused(f"“{row}” is still used by: {', '.join(kinds)}. Change or delete those first.") from None
 
 
 def clean(row: models.Model) -> None:
@@ -120,7 +130,10 @@ def picture(row: models.Model) -> dict[str, Any]:
             value = MASK if value else ""
         values[field.attname if isinstance(field, ForeignKey) else field.name] = value
     for field in row._meta.many_to_many:
-        values[field.name] = sorted(str(v) for v in getattr(row, field.name).values_list("name" if field.related_model is Tag else "pk", flat=True))
+        values[field.name] = sorted(
+            str(v)
+            for v in getattr(row, field.name).values_list("name" if field.related_model is Tag else "pk", flat=True)
+        )
     return values
 
 
@@ -139,9 +152,10 @@ def _set_lists(row: models.Model, many: dict[str, Any], tags: Iterable[str] | No
 def _one_tenant(row: models.Model, given: dict[str, Any]) -> None:
     """A client's group holds that client's contacts; a contact's user is somebody of that client."""
     if isinstance(row, ContactGroup) and row.client_id is not None:
-        if any(contact.client_id != row.client_id for contact in given.get("contacts", ())):
+        foreign = [contact for contact in given.get("contacts", ()) if contact.client_id != row.client_id]
+        if foreign:
             raise ValidationError({"contact_ids": ["A client's group holds contacts of that client only."]})
     if isinstance(row, Contact) and given.get("user") is not None:
-        if not given["user"].memberships.filter(client=row.client_id).exists():
+        member = given["user"].memberships.filter(client=row.client_id).exists()
+        if not member:
             raise ValidationError({"user": ["This person is not a member there; invite them first."]})
-

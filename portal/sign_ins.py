@@ -40,4 +40,8 @@ def forget_links(at: datetime) -> int:
 
 
 def _actor(request: HttpRequest | None, user: User) -> Actor:
-    return Actor(name=user.email[:200], ip=(request.META.get("REMOTE_ADDR") or "") if request is not None else "", user_id=user.pk)
+    return Actor(
+        name=user.email[:200],
+        ip=(request.META.get("REMOTE_ADDR") or "") if request is not None else "",
+        user_id=user.pk,
+    )

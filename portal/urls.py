@@ -24,7 +24,11 @@ urlpatterns = [
     path("password/reset/", account.password_reset, name="account_reset_password"),
     path("password/reset/done/", account.password_reset_done, name="account_reset_password_done"),
     path("password/reset/key/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
-    re_path(r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/\Z", account.password_reset_from_key, name="account_reset_password_from_key"),
+    re_path(
+        r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/\Z",
+        account.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
     path("admin/login/", views.admin_login),
     path("admin/", admin.site.urls),
     path("", include("console.urls")),

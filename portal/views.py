@@ -37,7 +37,9 @@ def _apply(form: PasswordForm, act: Any) -> Any:
     try:
         return act()
     except ValidationError as error:
-        for name, sentences in (error.message_dict if hasattr(error, "error_dict") else {"password": error.messages}).items():
+        for name, sentences in (
+            error.message_dict if hasattr(error, "error_dict") else {"password": error.messages}
+        ).items():
             for sentence in sentences:
                 form.add_error(name if name in form.fields else None, sentence)
     return None
@@ -53,12 +55,19 @@ def set_up(request: HttpRequest, token: str = "") -> HttpResponse:
     link = OneTimeLink.find(people.SETUP, token) if token else None
     state = _state(link) if link else "missing"
     if link is None or state != "open":
-        return render(request, "portal/setup_closed.html", {"state": state}, status=200 if not token else 410 if link else 404)
+        return render(
+            request, "portal/setup_closed.html", {"state": state}, status=200 if not token else 410 if link else 404
+        )
     form = OwnerForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         try:
-            user = _apply(form, lambda: people.set_up(link, values["email"], values["password"], name=values["name"], by=Actor.of(request)))
+            user = _apply(
+                form,
+                lambda: people.set_up(
+                    link, values["email"], values["password"], name=values["name"], by=Actor.of(request)
+                ),
+            )
         except Refused:  # somebody else was faster
             raise Http404 from None
         if user is not None:
@@ -81,13 +90,17 @@ def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         try:
-            user = _apply(form, lambda: people.accept(link, values["password"], name=values["name"], by=Actor.of(request)))
+            user = _apply(
+                form, lambda: people.accept(link, values["password"], name=values["name"], by=Actor.of(request))
+            )
         except Refused:
             return render(request, "portal/invite_closed.html", {"state": "used"}, status=410)
         if user is not None:
             login(request, user, backend=BACKEND)
             return redirect("/")
-    return render(request, "portal/invite.html", {"form": form, "invited": link.user}, status=400 if form.errors else 200)
+    return render(
+        request, "portal/invite.html", {"form": form, "invited": link.user}, status=400 if form.errors else 200
+    )
 
 
 def no_sign_up(request: HttpRequest) -> HttpResponse:
@@ -115,16 +128,26 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403."""
-    return api_error(403, "forbidden", "This is not allowed.") if _machine(request) else render(request, "403.html", status=403)
+    return (
+        api_error(403, "forbidden", "This is not allowed.")
+        if _machine(request)
+        else render(request, "403.html", status=403)
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404."""
-    return api_error(404, "not_found", "There is nothing with this address.") if _machine(request) else render(request, "404.html", status=404)
+    return (
+        api_error(404, "not_found", "There is nothing with this address.")
+        if _machine(request)
+        else render(request, "404.html", status=404)
+    )
 
 
 def broken(request: HttpRequest) -> HttpResponse:
     """500: a bug of ours. Rendered without the request's context, which may be what is broken."""
     if _machine(request):
-        return api_error(500, "error", "Something went wrong here; the log has the details under this answer's X-Request-ID.")
+        return api_error(
+            500, "error", "Something went wrong here; the log has the details under this answer's X-Request-ID."
+        )
     return render(None, "500.html", status=500)

@@ -85,7 +85,9 @@ def stranger() -> User:
 
 def site(of: Client | None = None, name: str = "Shop") -> Site:
     of = of or acme()
-    return of.sites.filter(name=name).first() or services.create(Site, client=of, name=name, url="https://shop.acme.example", by=TESTS)
+    return of.sites.filter(name=name).first() or services.create(
+        Site, client=of, name=name, url="https://shop.acme.example", by=TESTS
+    )
 
 
 def service(of: Client | None = None, name: str = "Checkout") -> Service:
@@ -95,12 +97,16 @@ def service(of: Client | None = None, name: str = "Checkout") -> Service:
 
 def contact(of: Client | None = None, name: str = "Ana") -> Contact:
     of = of or acme()
-    return of.contacts.filter(name=name).first() or services.create(Contact, client=of, name=name, email="ana@acme.example", by=TESTS)
+    return of.contacts.filter(name=name).first() or services.create(
+        Contact, client=of, name=name, email="ana@acme.example", by=TESTS
+    )
 
 
 def group(of: Client | None = None, name: str = "On call") -> ContactGroup:
     of = of or acme()
-    return of.contact_groups.filter(name=name).first() or services.create(ContactGroup, client=of, name=name, contacts=[contact(of)], by=TESTS)
+    return of.contact_groups.filter(name=name).first() or services.create(
+        ContactGroup, client=of, name=name, contacts=[contact(of)], by=TESTS
+    )
 
 
 def token(user: User, *scopes: str, **limits: object) -> str:

@@ -20,7 +20,7 @@ Secret = Annotated[SecretStr, Field(json_schema_extra={"secret": True})]
 class ChannelConfig(BaseModel):
     """A channel's own settings. Unknown keys are refused; fields typed `Secret` are encrypted at rest and masked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @classmethod
     def secret_names(cls) -> tuple[str, ...]:

@@ -92,6 +92,7 @@ class Attempt(models.Model):
     response_code = models.IntegerField(null=True)
     duration_ms = models.FloatField(null=True)
     error = models.CharField(max_length=500, blank=True)
+    answer = models.CharField(max_length=300, blank=True, help_text="What the vendor said when it took it.")
 
     class Meta:
         ordering = ["id"]

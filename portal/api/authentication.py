@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import re
 from datetime import timedelta
-from typing import Any
 
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -59,6 +58,3 @@ class BearerToken(BaseAuthentication):
 
 class Session(SessionAuthentication):
     """The browser's session. Writes need the CSRF token, as every form does."""
-
-    def authenticate(self, request: Request) -> tuple[Any, None] | None:
-        return super().authenticate(request)

@@ -25,7 +25,7 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.serializers import BaseSerializer
 
 from portal.api.idempotency import Idempotent
-from portal.api.permissions import Scoped, verb_of
+from portal.api.permissions import verb_of
 from portal.audit import Actor
 from portal.ownership import client_id_from
 from portal.tenancy import Viewer, viewer_of

@@ -57,7 +57,15 @@ class Idempotent:
             self._claimed = claim(who, key, fingerprint(request), database_now())
 
     def handle_exception(self, error: Exception) -> Response:
-        return error.response if isinstance(error, Answered) else super().handle_exception(error)
+        if isinstance(error, Answered):
+            return error.response
+        try:
+            return super().handle_exception(error)
+        except Exception:  # a bug of ours: the caller may try again with the same key
+            row, self._claimed = self._claimed, None
+            if row is not None:
+                row.delete()
+            raise
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         row, self._claimed = self._claimed, None
@@ -90,7 +98,9 @@ def claim(who: str, key: str, request_hash: str, at: datetime) -> IdempotencyKey
     try:
         data = Sealed((row.response or {}).get("sealed", "")).open() if row.response else None
     except CannotOpen:
-        raise Refused("The first answer can no longer be read: the encryption keys have changed. Use a new Idempotency-Key.") from None
+        raise Refused(
+            "The first answer can no longer be read: the encryption keys have changed. Use a new Idempotency-Key."
+        ) from None
     raise Answered(Response(data, status=row.status, headers={"Idempotent-Replayed": "true"}))
 
 

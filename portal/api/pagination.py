@@ -42,7 +42,9 @@ class Newest(CursorPagination):
         try:
             return super().decode_cursor(request)
         except NotFound:
-            raise ValidationError({"cursor": ["This is not a cursor of ours; take it from `next` or `previous`."]}) from None
+            raise ValidationError(
+                {"cursor": ["This is not a cursor of ours; take it from `next` or `previous`."]}
+            ) from None
 
     def paginate_queryset(self, queryset: QuerySet, request: Request, view: Any = None) -> list | None:
         try:
@@ -50,8 +52,14 @@ class Newest(CursorPagination):
         except (TypeError, ValueError) as error:  # a forged position that does not fit the column
             if not request.query_params.get(self.cursor_query_param):
                 raise
-            raise ValidationError({"cursor": ["This is not a cursor of ours; take it from `next` or `previous`."]}) from error
+            raise ValidationError(
+                {"cursor": ["This is not a cursor of ours; take it from `next` or `previous`."]}
+            ) from error
 
     def get_paginated_response_schema(self, schema: dict) -> dict:
         link = {"type": "string", "nullable": True, "format": "uri"}
-        return {"type": "object", "required": ["results"], "properties": {"results": schema, "next": link, "previous": link}}
+        return {
+            "type": "object",
+            "required": ["results"],
+            "properties": {"results": schema, "next": link, "previous": link},
+        }

@@ -31,7 +31,18 @@ class TokenSerializer(TenantSerializer):
 
     class Meta:
         model = Token
-        fields = ["id", "user", "name", "prefix", "scopes", "client", "created_at", "expires_at", "revoked_at", "last_used_at"]
+        fields = [
+            "id",
+            "user",
+            "name",
+            "prefix",
+            "scopes",
+            "client",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+            "last_used_at",
+        ]
         read_only_fields = ["user", "revoked_at"]
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -58,7 +69,9 @@ class ByPersonOrAdmin(Scoped):
         return True  # the queryset holds one's own, or everybody's for an owner
 
 
-class Tokens(mixins.CreateModelMixin, mixins.DestroyModelMixin, mixins.RetrieveModelMixin, mixins.ListModelMixin, PortalViewSet):
+class Tokens(
+    mixins.CreateModelMixin, mixins.DestroyModelMixin, mixins.RetrieveModelMixin, mixins.ListModelMixin, PortalViewSet
+):
     """One's own tokens; an owner sees everybody's. DELETE revokes and keeps the row."""
 
     queryset = Token.objects.all()
@@ -91,7 +104,9 @@ class Tokens(mixins.CreateModelMixin, mixins.DestroyModelMixin, mixins.RetrieveM
             raise PermissionDenied("A token cannot give scopes that it does not have.")
         if parent.client_id is not None and (values.get("client") is None or values["client"].pk != parent.client_id):
             raise PermissionDenied("A token that is bound to a client cannot make one for more.")
-        if parent.expires_at is not None and (values.get("expires_at") is None or values["expires_at"] > parent.expires_at):
+        if parent.expires_at is not None and (
+            values.get("expires_at") is None or values["expires_at"] > parent.expires_at
+        ):
             values["expires_at"] = parent.expires_at
 
     def perform_destroy(self, instance: Token) -> None:
@@ -156,12 +171,25 @@ class UserSerializer(serializers.ModelSerializer):
     """A person. `role` and `client` are given when inviting."""
 
     role = serializers.ChoiceField(choices=ROLES, write_only=True, required=False)
-    client = serializers.PrimaryKeyRelatedField(queryset=Client.objects.all(), write_only=True, required=False, allow_null=True)
+    client = serializers.PrimaryKeyRelatedField(
+        queryset=Client.objects.all(), write_only=True, required=False, allow_null=True
+    )
     memberships = serializers.SerializerMethodField()
 
     class Meta:
         model = User
-        fields = ["id", "email", "name", "timezone", "is_active", "role", "client", "memberships", "created_at", "last_login"]
+        fields = [
+            "id",
+            "email",
+            "name",
+            "timezone",
+            "is_active",
+            "role",
+            "client",
+            "memberships",
+            "created_at",
+            "last_login",
+        ]
         read_only_fields = ["last_login"]
 
     def get_memberships(self, user: User) -> list[dict[str, Any]]:
@@ -182,9 +210,15 @@ class Users(mixins.CreateModelMixin, mixins.RetrieveModelMixin, mixins.ListModel
         if "role" not in values:
             raise serializers.ValidationError({"role": ["This field is required."]})
         membership, link = people.invite(
-            values["email"], role=values["role"], client=values.get("client"), name=values.get("name", ""), by=self.actor
+            values["email"],
+            role=values["role"],
+            client=values.get("client"),
+            name=values.get("name", ""),
+            by=self.actor,
         )
-        return Response({**self.get_serializer(membership.user).data, "invitation_url": link}, status=201)
+        trouble = people.mail_invitation(membership.user, link) if link else ""
+        body = {**self.get_serializer(membership.user).data, "invitation_url": link, "mail_error": trouble or None}
+        return Response(body, status=201)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         user = self.get_object()
@@ -255,7 +289,21 @@ class AuditEntrySerializer(serializers.ModelSerializer):
 
     class Meta:
         model = AuditEntry
-        fields = ["id", "client", "at", "actor", "ip", "request_id", "action", "subject", "subject_name", "before", "after", "seq", "hash"]
+        fields = [
+            "id",
+            "client",
+            "at",
+            "actor",
+            "ip",
+            "request_id",
+            "action",
+            "subject",
+            "subject_name",
+            "before",
+            "after",
+            "seq",
+            "hash",
+        ]
 
 
 class AuditFilter(django_filters.FilterSet):

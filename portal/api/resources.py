@@ -33,7 +33,19 @@ class ClientSerializer(TenantSerializer):
 
     class Meta:
         model = Client
-        fields = ["id", "name", "slug", "timezone", "email", "slack_webhook", "has_secret", "tags", "notes", "active", "created_at"]
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "timezone",
+            "email",
+            "slack_webhook",
+            "has_secret",
+            "tags",
+            "notes",
+            "active",
+            "created_at",
+        ]
         fixed = ()
 
     def get_has_secret(self, client: Client) -> bool:
@@ -46,7 +58,9 @@ class ClientSerializer(TenantSerializer):
         if self.instance is not None and not self.viewer.msp_role:
             for name in sorted(self.STAFF_FIELDS & values.keys()):
                 given = values[name]
-                now = sorted(t.name for t in self.instance.tags.all()) if name == "tags" else getattr(self.instance, name)
+                now = (
+                    sorted(t.name for t in self.instance.tags.all()) if name == "tags" else getattr(self.instance, name)
+                )
                 if (sorted(given) if name == "tags" else given) != now and not (name == "notes" and not given):
                     raise PermissionDenied(f"Only our own staff may change `{name}` of a client.")
             values = {name: value for name, value in values.items() if name not in self.STAFF_FIELDS}
@@ -150,7 +164,11 @@ class UserRow(serializers.PrimaryKeyRelatedField):
         viewer = viewer_of(self.context["request"]) if "request" in self.context else None
         if viewer is None or viewer.user is None:
             return User.objects.none()
-        return User.objects.all() if viewer.sees_all else User.objects.filter(memberships__client__in=viewer.client_ids).distinct()
+        return (
+            User.objects.all()
+            if viewer.sees_all
+            else User.objects.filter(memberships__client__in=viewer.client_ids).distinct()
+        )
 
 
 class ContactSerializer(TenantSerializer):

@@ -13,7 +13,6 @@ from portal.providers import is_masked, merged
 from portal.secrets import MASK, Sealed
 from portal.tenancy import Viewer, viewer_of
 
-
 __all__ = ["OwnRow", "SecretMap", "SecretText", "TagNames", "TenantSerializer", "is_masked", "masked", "merged"]
 
 
@@ -53,7 +52,9 @@ class TagNames(serializers.ListField):
         return words
 
     def to_representation(self, data: Any) -> list[str]:
-        return [tag.name if isinstance(tag, Tag) else str(tag) for tag in (data.all() if hasattr(data, "all") else data)]
+        return [
+            tag.name if isinstance(tag, Tag) else str(tag) for tag in (data.all() if hasattr(data, "all") else data)
+        ]
 
 
 class SecretText(serializers.CharField):

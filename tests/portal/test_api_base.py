@@ -24,7 +24,9 @@ def test_without_a_token_the_answer_is_401_and_says_how():
     assert answer.json()["error"]["code"] == "not_authenticated"
 
 
-@pytest.mark.parametrize("bad", ["wk_00000000_" + "a" * 43, "wk_", "nonsense", "", "wk_0000000é_x", "wk_00000000_" + "a" * 5000])
+@pytest.mark.parametrize(
+    "bad", ["wk_00000000_" + "a" * 43, "wk_", "nonsense", "", "wk_0000000é_x", "wk_00000000_" + "a" * 5000]
+)
 def test_a_bad_token_is_401_even_with_a_session(bad):
     caller = APIClient()
     caller.force_login(cast.make_owner())
@@ -86,13 +88,24 @@ def test_scopes_read_and_write_are_apart():
     refused = reader.post("/api/v1/sites", {"client": acme.pk, "name": "X"})
     assert refused.status_code == 403 and "write" in refused.json()["error"]["message"]
     assert cast.api(cast.make_staff(), "ping").get("/api/v1/sites").status_code == 403
-    assert cast.api(cast.make_staff(), "write").post("/api/v1/sites", {"client": acme.pk, "name": "X"}).status_code == 201
+    assert (
+        cast.api(cast.make_staff(), "write").post("/api/v1/sites", {"client": acme.pk, "name": "X"}).status_code == 201
+    )
 
 
 # --- What errors look like -------------------------------------------------------------------------------------------
 def test_routes_answer_with_and_without_a_final_slash():
     caller, site = cast.api(cast.make_staff()), cast.site()
-    for path in ("/api/v1/sites", "/api/v1/sites/", f"/api/v1/sites/{site.pk}", f"/api/v1/sites/{site.pk}/", "/api/schema", "/api/schema/", "/api/docs", "/api/docs/"):
+    for path in (
+        "/api/v1/sites",
+        "/api/v1/sites/",
+        f"/api/v1/sites/{site.pk}",
+        f"/api/v1/sites/{site.pk}/",
+        "/api/schema",
+        "/api/schema/",
+        "/api/docs",
+        "/api/docs/",
+    ):
         assert caller.get(path).status_code == 200, path
 
 
@@ -118,7 +131,9 @@ def test_a_body_that_cannot_be_read_is_a_clean_answer(body, status, word):
 
 
 def test_an_escaped_backslash_is_not_a_nul():
-    answer = cast.api(cast.make_staff()).post("/api/v1/sites", json.dumps({"client": cast.acme().pk, "name": "a\\u0000 ☂"}), content_type="application/json")
+    answer = cast.api(cast.make_staff()).post(
+        "/api/v1/sites", json.dumps({"client": cast.acme().pk, "name": "a\\u0000 ☂"}), content_type="application/json"
+    )
     assert answer.status_code == 201 and answer.json()["name"] == "a\\u0000 ☂"
 
 
@@ -135,7 +150,9 @@ def test_an_unknown_address_below_api_is_json():
 
 
 def test_errors_name_the_fields():
-    answer = cast.api(cast.make_staff()).post("/api/v1/sites", {"client": 999999, "name": "", "timezone": "Mars/Base", "tags": ["a,b"]})
+    answer = cast.api(cast.make_staff()).post(
+        "/api/v1/sites", {"client": 999999, "name": "", "timezone": "Mars/Base", "tags": ["a,b"]}
+    )
     error = answer.json()["error"]
     assert answer.status_code == 400 and error["code"] == "invalid"
     assert set(error["fields"]) == {"client", "name", "timezone", "tags"}
@@ -157,7 +174,9 @@ def test_a_list_is_read_to_its_end_while_rows_come():
     assert names == [f"Site {n}" for n in reversed(range(7))]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=abc", "limit=1.5", "cursor=nonsense", "cursor=cD1hYmM%3D"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-1", "limit=abc", "limit=1.5", "cursor=nonsense", "cursor=cD1hYmM%3D"]
+)
 def test_a_bad_limit_or_cursor_is_400(query):
     cast.site()
     answer = cast.api(cast.make_staff()).get(f"/api/v1/sites?{query}")
@@ -208,7 +227,10 @@ def test_a_key_belongs_to_its_token_and_a_kept_answer_shows_no_secret():
     first = cast.api(cast.make_owner()).post("/api/v1/tokens", body, HTTP_IDEMPOTENCY_KEY="k")
     assert first.status_code == 201
     assert first.json()["token"] not in str(IdempotencyKey.objects.get().response)
-    assert cast.api(cast.make_staff()).post("/api/v1/tokens", body, HTTP_IDEMPOTENCY_KEY="k").json()["token"] != first.json()["token"]
+    assert (
+        cast.api(cast.make_staff()).post("/api/v1/tokens", body, HTTP_IDEMPOTENCY_KEY="k").json()["token"]
+        != first.json()["token"]
+    )
 
 
 # --- How much may be asked -------------------------------------------------------------------------------------------

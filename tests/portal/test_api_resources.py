@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core import mail
 
 from portal.models import AuditEntry, Client, ContactGroup, Membership, ProviderSettings, Site, Token, User
 from portal.secrets import MASK
@@ -34,7 +35,17 @@ def test_a_webhook_goes_in_and_never_comes_out():
     assert "verysecret" not in str(list(AuditEntry.objects.values()))
 
 
-@pytest.mark.parametrize("url", ["ftp://x.example/", "not a url", "http://10.0.0.1/", "http://169.254.169.254/", "http://user:pw@x.example/", "http://[fe80::1]/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x.example/",
+        "not a url",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/",
+        "http://user:pw@x.example/",
+        "http://[fe80::1]/",
+    ],
+)
 def test_a_webhook_to_a_place_we_must_not_post_to_is_refused_at_the_field(url):
     answer = cast.api(cast.make_staff()).post("/api/v1/clients", {"name": "Acme", "slack_webhook": url})
     assert answer.status_code == 400 and "slack_webhook" in answer.json()["error"]["fields"]
@@ -51,7 +62,9 @@ def test_put_and_patch_both_change_only_the_given_fields():
 def test_a_name_twice_is_said_at_the_name():
     cast.site()
     answer = cast.api(cast.make_staff()).post("/api/v1/sites", {"client": cast.acme().pk, "name": "SHOP"})
-    assert answer.status_code == 400 and answer.json()["error"]["fields"] == {"name": ["This client already has a site of this name."]}
+    assert answer.status_code == 400 and answer.json()["error"]["fields"] == {
+        "name": ["This client already has a site of this name."]
+    }
 
 
 def test_what_changes_nothing_leaves_no_entry():
@@ -64,7 +77,10 @@ def test_what_changes_nothing_leaves_no_entry():
 # --- Tenancy ---------------------------------------------------------------------------------------------------------
 def test_lists_hold_ones_own_rows():
     cast.site(cast.acme(), "Shop"), cast.site(cast.globex(), "Plant")
-    names = {who.email: [r["name"] for r in cast.api(who).get("/api/v1/sites").json()["results"]] for who in (cast.alice(), cast.mallory(), cast.stranger())}
+    names = {
+        who.email: [r["name"] for r in cast.api(who).get("/api/v1/sites").json()["results"]]
+        for who in (cast.alice(), cast.mallory(), cast.stranger())
+    }
     assert list(names.values()) == [["Shop"], ["Plant"], []]
     assert len(cast.api(cast.make_auditor()).get("/api/v1/sites").json()["results"]) == 2
     bound = cast.api(cast.make_staff(), client=cast.acme())
@@ -83,7 +99,9 @@ def test_a_foreign_contact_in_a_group_is_refused():
     answer = cast.api(cast.mallory()).post("/api/v1/contact-groups", {"name": "G", "contact_ids": [theirs.pk]})
     assert answer.status_code == 400 and "contact_ids" in str(answer.json()["error"]["fields"])
     assert ContactGroup.objects.count() == 0
-    mixed = cast.api(cast.make_staff()).post("/api/v1/contact-groups", {"client": cast.globex().pk, "name": "G", "contact_ids": [theirs.pk]})
+    mixed = cast.api(cast.make_staff()).post(
+        "/api/v1/contact-groups", {"client": cast.globex().pk, "name": "G", "contact_ids": [theirs.pk]}
+    )
     assert mixed.status_code == 400
 
 
@@ -147,10 +165,15 @@ def test_a_token_is_shown_once_and_never_gives_more_than_it_has():
     assert made["token"].startswith("wk_")
     assert "token" not in caller.get(f"/api/v1/tokens/{made['id']}").json()
     assert caller.post("/api/v1/tokens", {"name": "x", "scopes": ["approve"]}).status_code == 403
-    assert cast.api(cast.make_staff(), "write").post("/api/v1/tokens", {"name": "x", "scopes": ["read"]}).status_code == 403
+    assert (
+        cast.api(cast.make_staff(), "write").post("/api/v1/tokens", {"name": "x", "scopes": ["read"]}).status_code
+        == 403
+    )
     bound = cast.api(cast.make_staff(), "admin", client=cast.acme())
     assert bound.post("/api/v1/tokens", {"name": "x", "scopes": ["read"]}).json()["client"] == cast.acme().pk
-    assert bound.post("/api/v1/tokens", {"name": "x", "scopes": ["read"], "client": cast.globex().pk}).status_code == 400
+    assert (
+        bound.post("/api/v1/tokens", {"name": "x", "scopes": ["read"], "client": cast.globex().pk}).status_code == 400
+    )
 
 
 def test_deleting_a_token_revokes_it():
@@ -173,12 +196,22 @@ def test_an_owner_invites_changes_and_switches_off():
     caller = cast.api(cast.make_owner())
     made = caller.post("/api/v1/users", {"email": "new@acme.example", "role": "viewer", "client": cast.acme().pk})
     assert made.status_code == 201 and "/invite/" in made.json()["invitation_url"]
+    assert mail.outbox[0].to == ["new@acme.example"] and made.json()["invitation_url"] in mail.outbox[0].body
     member = Membership.objects.get(user__email="new@acme.example")
     assert caller.patch(f"/api/v1/memberships/{member.pk}", {"role": "owner"}).status_code == 400
     assert caller.patch(f"/api/v1/memberships/{member.pk}", {"role": "admin"}).json()["role"] == "admin"
     assert caller.patch(f"/api/v1/users/{member.user_id}", {"is_active": False}).status_code == 200
     assert User.objects.get(pk=member.user_id).is_active is False
     assert caller.delete(f"/api/v1/users/{member.user_id}").status_code == 405
+
+
+def test_an_invitation_stands_when_it_cannot_be_mailed(monkeypatch):
+    def refuse(*a, **k):
+        raise OSError("no mail server")
+
+    monkeypatch.setattr("portal.people.send_mail", refuse)
+    made = cast.api(cast.make_owner()).post("/api/v1/users", {"email": "new@msp.example", "role": "staff"})
+    assert made.status_code == 201 and "hand over" in made.json()["mail_error"]
 
 
 def test_the_last_owner_stays():
@@ -206,6 +239,11 @@ def test_the_audit_log_is_read_only_and_ones_own():
     seen = cast.api(cast.mallory()).get("/api/v1/audit-log").json()["results"]
     assert seen and {row["client"] for row in seen} == {cast.globex().pk}
     caller = cast.api(cast.make_auditor())
-    assert caller.get(f"/api/v1/audit-log?client={cast.acme().pk}&action=site.created").json()["results"][0]["subject_name"] == "Shop"
+    assert (
+        caller.get(f"/api/v1/audit-log?client={cast.acme().pk}&action=site.created").json()["results"][0][
+            "subject_name"
+        ]
+        == "Shop"
+    )
     assert caller.get("/api/v1/audit-log?since=yesterday").status_code == 400
     assert caller.delete(f"/api/v1/audit-log/{seen[0]['id']}").status_code in (403, 405)

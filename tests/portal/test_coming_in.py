@@ -43,14 +43,19 @@ def test_sign_in_by_email_in_any_case_and_sign_out(client):
     assert client.post("/logout/")["Location"] == "/login/" and not signed_in(client)
 
 
-@pytest.mark.parametrize(("email", "password"), [("sam@msp.example", "wrong"), ("who@msp.example", cast.PASSWORD), ("", ""), ("sam", "x\x00y")])
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [("sam@msp.example", "wrong"), ("who@msp.example", cast.PASSWORD), ("", ""), ("sam", "x\x00y")],
+)
 def test_a_wrong_sign_in_says_the_same_for_everybody(client, email, password):
     cast.make_staff()
     answer = sign_in(client, email, password)
     assert answer.status_code in (200, 400) and not signed_in(client)
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"]
+)
 def test_nobody_is_sent_elsewhere_after_signing_in(client, target):
     cast.make_staff()
     assert sign_in(client, "sam@msp.example", next=target)["Location"] == "/"
@@ -109,7 +114,13 @@ def test_a_changed_role_ends_sessions(client):
 def test_the_admin_is_for_our_own_people(client):
     assert client.get("/admin/")["Location"].startswith("/admin/login/")
     assert client.get("/admin/login/?next=/admin/")["Location"] == "/login/?next=/admin/"
-    for who, status in ((cast.make_owner, 200), (cast.make_staff, 200), (cast.make_auditor, 200), (cast.alice, 403), (cast.stranger, 403)):
+    for who, status in (
+        (cast.make_owner, 200),
+        (cast.make_staff, 200),
+        (cast.make_auditor, 200),
+        (cast.alice, 403),
+        (cast.stranger, 403),
+    ):
         client.force_login(who())
         assert client.get("/admin/", follow=True).status_code == status, who
 
@@ -140,17 +151,31 @@ def test_a_second_link_makes_no_second_owner(client):
     assert Membership.objects.count() == 1
 
 
-@pytest.mark.parametrize(("change", "word", "status"), [("expired", "too old", 410), ("used", "was used", 410), ("unknown", "needs its link", 404)])
+@pytest.mark.parametrize(
+    ("change", "word", "status"),
+    [("expired", "too old", 410), ("used", "was used", 410), ("unknown", "needs its link", 404)],
+)
 def test_a_link_that_does_not_work_says_why(client, change, word, status):
     path = people.setup_link().removeprefix("http://localhost:8000")
     long_ago = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    OneTimeLink.objects.update(**{"expired": {"expires_at": long_ago}, "used": {"used_at": long_ago}, "unknown": {"hash": "x"}}[change])
+    OneTimeLink.objects.update(
+        **{"expired": {"expires_at": long_ago}, "used": {"used_at": long_ago}, "unknown": {"hash": "x"}}[change]
+    )
     for answer in (client.get(path), client.post(path, OWNER)):
         assert answer.status_code == status and word in answer.content.decode()
     assert not User.objects.exists()
 
 
-@pytest.mark.parametrize("bad", [{"password": "short"}, {"password": "password123"}, {"email": "nobody"}, {"email": ""}, {"email": "a@b.example\r\nBcc: x@x.example"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"password": "short"},
+        {"password": "password123"},
+        {"email": "nobody"},
+        {"email": ""},
+        {"email": "a@b.example\r\nBcc: x@x.example"},
+    ],
+)
 def test_a_bad_set_up_form_is_explained_and_may_be_sent_again(client, bad):
     path = people.setup_link().removeprefix("http://localhost:8000")
     answer = client.post(path, {**OWNER, **bad})

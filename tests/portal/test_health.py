@@ -60,7 +60,10 @@ def test_pending_migrations_are_seen(monkeypatch):
 def test_metrics_are_text_with_help_types_and_escaped_labels(client, monkeypatch):
     monkeypatch.setattr(registry, "metrics", [health.own_metrics])
     monkeypatch.setattr(registry, "metric_help", dict(registry.metric_help))
-    registry.add_metrics(lambda at: [("wk_odd", {"name": 'a"b\\c\nd'}, 1.5), ("wk_odd", {"name": "plain"}, 2)], wk_odd=("gauge", "Odd names."))
+    registry.add_metrics(
+        lambda at: [("wk_odd", {"name": 'a"b\\c\nd'}, 1.5), ("wk_odd", {"name": "plain"}, 2)],
+        wk_odd=("gauge", "Odd names."),
+    )
 
     def broken(at):
         raise RuntimeError("one app's trouble")
@@ -84,11 +87,17 @@ def test_metrics_are_for_this_machine_or_a_token_that_reads_everything(client):
     assert client.get("/metrics", **here, REMOTE_ADDR="192.0.2.7").status_code == 401
     for header in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA"):
         assert client.get("/metrics", **here, **{header: "198.51.100.1"}).status_code == 401
-    bearer = lambda plain: {"HTTP_AUTHORIZATION": f"Bearer {plain}", "REMOTE_ADDR": "192.0.2.7"}  # noqa: E731
+    bearer = lambda plain: {
+        "HTTP_HOST": "portal.example",
+        "HTTP_AUTHORIZATION": f"Bearer {plain}",
+        "REMOTE_ADDR": "192.0.2.7",
+    }  # noqa: E731
     assert client.get("/metrics", **bearer(cast.token(cast.make_auditor(), "read"))).status_code == 200
     assert client.get("/metrics", **bearer(cast.token(cast.make_staff(), "ping"))).status_code == 403
     assert client.get("/metrics", **bearer(cast.token(cast.alice(), "read"))).status_code == 403
-    assert client.get("/metrics", **bearer(cast.token(cast.make_staff(), "read", client=cast.acme()))).status_code == 403
+    assert (
+        client.get("/metrics", **bearer(cast.token(cast.make_staff(), "read", client=cast.acme()))).status_code == 403
+    )
     assert client.get("/metrics", **bearer("wk_00000000_" + "x" * 43)).status_code == 401
     assert client.get("/metrics", **here, HTTP_AUTHORIZATION="Bearer nonsense").status_code == 401
 

@@ -12,7 +12,9 @@ from portal.management.base import PortalCommand
 
 
 class Command(PortalCommand):
-    help = "Write the database into FILE. Keep SECRET_KEY and ENCRYPTION_KEYS elsewhere: without them secrets stay closed."
+    help = (
+        "Write the database into FILE. Keep SECRET_KEY and ENCRYPTION_KEYS elsewhere: without them secrets stay closed."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)

@@ -17,10 +17,18 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"), help="address to listen on (default 127.0.0.1)")
-        parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")), help="port to listen on (default 8000)")
+        parser.add_argument(
+            "--host", default=os.environ.get("HOST", "127.0.0.1"), help="address to listen on (default 127.0.0.1)"
+        )
+        parser.add_argument(
+            "--port", type=int, default=int(os.environ.get("PORT", "8000")), help="port to listen on (default 8000)"
+        )
         parser.add_argument("--data-dir", help="where the database and the keys live (default ./data)")
-        parser.add_argument("--only", choices=("web", "worker", "beat", "probe", "page"), help="one part: web, worker (probing and paging), probe, page, or beat")
+        parser.add_argument(
+            "--only",
+            choices=("web", "worker", "beat", "probe", "page"),
+            help="one part: web, worker (probing and paging), probe, page, or beat",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         from django.core.checks import Error, run_checks
@@ -28,10 +36,22 @@ class Command(BaseCommand):
         from portal import database, people, running
 
         wanted = options["data_dir"]
-        if wanted and Path(wanted).resolve() != settings.DATA_DIR:
+        if (
+            not os.environ.get("BASE_URL")
+            and not os.environ.get("BASE_URL_FILE")
+            and f"http://localhost:{options['port']}" != settings.BASE_URL
+        ):
+            os.environ["BASE_URL"] = f"http://localhost:{options['port']}"  # links and passkeys follow the port
+            wanted = wanted or str(settings.DATA_DIR)
+            again = True
+        else:
+            again = False
+        if again or (wanted and Path(wanted).resolve() != settings.DATA_DIR):
             # Settings are read at import: begin anew with the directory in the environment.
-            os.environ["DATA_DIR"] = str(Path(wanted).resolve())
-            arguments = ["up", "--host", options["host"], "--port", str(options["port"])] + (["--only", options["only"]] if options["only"] else [])
+            os.environ["DATA_DIR"] = str(Path(wanted or settings.DATA_DIR).resolve())
+            arguments = ["up", "--host", options["host"], "--port", str(options["port"])] + (
+                ["--only", options["only"]] if options["only"] else []
+            )
             line = running.command(*arguments)
             os.execv(line[0], line)
         mistakes = [m for m in run_checks() if isinstance(m, Error)]
@@ -51,7 +71,9 @@ class Command(BaseCommand):
             self._everything(options["host"], options["port"], people, running)
 
     def _everything(self, host: str, port: int, people: Any, running: Any) -> None:
-        self.stdout.write(f"Watchkeeper: {settings.BASE_URL}  (listening on {host}:{port}, data in {settings.DATA_DIR})")
+        self.stdout.write(
+            f"Watchkeeper: {settings.BASE_URL}  (listening on {host}:{port}, data in {settings.DATA_DIR})"
+        )
         link = people.setup_link()
         if link:
             self.stdout.write(self.style.SUCCESS(f"First visit: {link}  (makes the owner; works once, for a day)"))
@@ -61,7 +83,9 @@ class Command(BaseCommand):
             try:
                 running.one_process(host, port)
             except OSError as error:
-                raise CommandError(f"Port {port} on {host} cannot be used ({error.strerror}); choose another with --port.") from None
+                raise CommandError(
+                    f"Port {port} on {host} cannot be used ({error.strerror}); choose another with --port."
+                ) from None
         else:
             commands = {"web": running.command("up", "--only", "web", "--host", host, "--port", str(port))}
             commands |= {name: running.command("up", "--only", name) for name in ("probe", "page", "beat")}

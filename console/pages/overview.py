@@ -1,0 +1,166 @@
+"""What is wrong now, who has it, and is everything else well? The first page, for staff and (scoped) for a client's people."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, Count, IntegerField, Value, When
+from django.http import HttpRequest, HttpResponse
+
+from alerts.engine import LADDER
+from alerts.models import Alert, Channel, Delivery, Trigger
+from alerts.models.delivery import TOLD
+from console.pages.visit import clients_for, may_any, page, show
+from monitors.models import Monitor, Probe
+from monitors.models.monitor import State
+from portal.clock import database_now
+from portal.mail import installation_server, stored_settings
+from portal.models import Worker
+from portal.tenancy import ACK, WRITE, Viewer, viewer_of
+
+MOST = 50
+PROBE_STALE = timedelta(seconds=60)
+RECENT = 2000
+# Worst first. What the seven states call an alert of this severity.
+WORST = Case(When(severity="critical", then=Value(0)), When(severity="warning", then=Value(1)), default=Value(2), output_field=IntegerField())
+SHAPES = {"critical": "down", "warning": "degraded", "info": "unknown"}
+WORDS = {"consecutive_failure": "Down", "degraded": "Degraded", "deadline_missed": "Missed", "exit_code_failure": "Failed", "opened": "Incident"}
+BAD = (State.DOWN, State.DEGRADED, State.UNKNOWN)
+
+
+@dataclass(slots=True)
+class Problem:
+    """One open alert as the overview tells it."""
+
+    alert: Alert
+    state: str
+    word: str
+    may_ack: bool
+    may_silence: bool
+    told: list[Delivery] = field(default_factory=list)
+    more_told: int = 0
+    waiting: Delivery | None = None
+    failed: Delivery | None = None
+    explains: int = 0
+
+
+@page
+def overview(request: HttpRequest) -> HttpResponse:
+    """`/`"""
+    viewer = viewer_of(request)
+    at = database_now()
+    states, per_client = counted(viewer)
+    open_alerts = Alert.objects.for_user(viewer).filter(resolved_at=None)
+    shown = open_alerts.exclude(hold_reason="explained_by_parent")
+    rows = list(shown.select_related("client").alias(worst=WORST).order_by("worst", "created_at", "pk")[: MOST + 1])
+    context = {
+        "problems": None,
+        "problem_list": problems_of(rows[:MOST], viewer),
+        "count": len(rows) if len(rows) <= MOST else shown.count(),
+        "more": len(rows) > MOST,
+        "states": states,
+        "watched": sum(states.values()),
+        "quiet": states[State.UP],
+        "resting": states[State.PAUSED] + states[State.MAINTENANCE],
+        "waiting": states[State.PENDING],
+        "unannounced": unannounced(viewer, open_alerts),
+        "per_client": per_client if viewer.msp_role or len(per_client) > 1 else [],
+        "probes": probes(viewer, at),
+        "asleep": bool(viewer.msp_role) and not Worker.objects.filter(seen_at__gte=at - timedelta(seconds=15)).exists(),
+        "sent": last_hour(viewer, at),
+        "may_add": may_any(request, WRITE),
+    }
+    if not context["watched"]:
+        context |= first_run(request, viewer)
+    return show(request, "console/overview.html", context)
+
+
+def counted(viewer: Viewer) -> tuple[Counter[str], list[dict[str, Any]]]:
+    """(monitors by state, one line a client: worst first)."""
+    total: Counter[str] = Counter()
+    lines: dict[int, dict[str, Any]] = {}
+    for client, name, state, n in Monitor.objects.for_user(viewer).order_by().values_list("client_id", "client__name", "state").annotate(n=Count("pk")):
+        total[state] += n
+        lines.setdefault(client, {"id": client, "name": name, "states": Counter()})["states"][state] += n
+    order = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.MAINTENANCE, State.PENDING, State.PAUSED, State.UP)
+    for line in lines.values():
+        line["shown"] = [(state.value, line["states"][state]) for state in order if line["states"][state]]
+    return total, sorted(lines.values(), key=lambda x: (-x["states"][State.DOWN], -x["states"][State.DEGRADED], x["name"].lower()))
+
+
+def problems_of(alerts: list[Alert], viewer: Viewer) -> list[Problem]:
+    """Alerts with who was told and who is next: two queries, however many."""
+    told: dict[int, list[Delivery]] = defaultdict(list)
+    deliveries = Delivery.objects.for_user(viewer).filter(alert__in=[a.pk for a in alerts]).select_related("channel", "contact")
+    for row in deliveries.order_by("pk") if alerts else ():
+        told[row.alert_id].append(row)
+    held = Alert.objects.for_user(viewer).filter(resolved_at=None, hold_reason="explained_by_parent").order_by().values_list("parent").annotate(n=Count("pk"))
+    explained = dict(held) if alerts else {}
+    return [_problem(a, viewer, told[a.pk], explained.get(a.entity, 0) if a.event not in ("degraded", "flapping") else 0) for a in alerts]
+
+
+def _problem(a: Alert, viewer: Viewer, rows: Iterable[Delivery], explains: int) -> Problem:
+    rows = list(rows)
+    reached = list({d.destination_key: d for d in rows if d.state in TOLD}.values())
+    return Problem(
+        alert=a, state=shape_of(a), word=word_of(a), may_ack=viewer.may(ACK, a.client_id) and a.status == Alert.Status.OPEN, may_silence=viewer.may(WRITE, a.client_id),
+        told=reached[:2], more_told=max(0, len(reached) - 2), waiting=next((d for d in rows if d.state in ("pending", "sending")), None),
+        failed=next((d for d in rows if d.state == "failed"), None), explains=explains,
+    )  # fmt: skip
+
+
+def shape_of(alert: Alert) -> str:
+    """Which of the seven shapes stands for an open alert."""
+    return "up" if alert.is_resolved else SHAPES[alert.severity]
+
+
+def word_of(alert: Alert) -> str:
+    """The word beside the shape: `Down`, `Expiring` …"""
+    return WORDS.get(alert.event, alert.event.replace("_", " ").capitalize())
+
+
+def unannounced(viewer: Viewer, open_alerts: Any) -> int:
+    """Monitors that are not well although no alert is open: below their quorum, or nothing is known of them."""
+    alerted = open_alerts.exclude(monitor_id=None).values("monitor_id")
+    return Monitor.objects.for_user(viewer).filter(state__in=BAD).exclude(pk__in=alerted).count()
+
+
+def probes(viewer: Viewer, at: datetime) -> dict[str, Any]:
+    """How many places see well, and which do not."""
+    rows = list(Probe.objects.for_user(viewer).filter(enabled=True))
+    bad = []
+    for probe in rows:
+        if probe.blind_since:
+            bad.append({"name": probe.name, "word": "Blind", "since": probe.blind_since, "why": probe.blind_reason})
+        elif probe.last_seen_at is None or at - probe.last_seen_at > PROBE_STALE:
+            bad.append({"name": probe.name, "word": "Stale", "since": probe.last_seen_at, "why": ""})
+    return {"all": len(rows), "ok": len(rows) - len(bad), "bad": bad}
+
+
+def last_hour(viewer: Viewer, at: datetime) -> dict[str, Any]:
+    """What became of the last hour's deliveries, of the newest 2,000 at most: a storm must not make this page slow."""
+    rows = Delivery.objects.for_user(viewer).order_by("-pk").values_list("state", "attempt", "created_at")[:RECENT]
+    states: Counter[str] = Counter()
+    retrying: tuple[int, int] | None = None
+    for state, attempt, created_at in rows:
+        if created_at < at - timedelta(hours=1):
+            break
+        states[state] += 1
+        if state in ("pending", "sending") and attempt and retrying is None:
+            retrying = (min(attempt + 1, len(LADDER)), len(LADDER))
+    return {"all": sum(states.values()), "states": dict(states), "retry": retrying, "cut": sum(states.values()) == RECENT}
+
+
+def first_run(request: HttpRequest, viewer: Viewer) -> dict[str, Any]:
+    """Nothing is watched yet: who will hear of trouble, and is there a mail server to tell them?"""
+    try:
+        mail_ready = installation_server(stored_settings())[0] is not None
+    except ValueError:
+        mail_ready = False
+    default = Trigger.objects.filter(enabled=True, made_for="owner", channels__enabled=True).exists() if viewer.msp_role else None
+    channel = Channel.objects.filter(made_for="owner", enabled=True).first() if default else None
+    return {"clients": list(clients_for(request, WRITE)[:200]), "mail_ready": mail_ready, "told_first": ", ".join(channel.config.get("to", ())) if channel else ""}

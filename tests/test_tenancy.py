@@ -1,0 +1,239 @@
+"""Has anybody forgotten whose rows these are? Two nets under all apps: every model, and every address with an id.
+
+A new model fails here until it has a `tenant_path` or a reason in SHARED; a new route with a parameter fails here until
+ROUTES knows an object of Acme's for it (then Mallory of Globex must get 404 for every method), or OPEN a reason.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.test import Client as Browser
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from portal.models import AuditEntry, Membership, ProviderSettings, Token
+from portal.tenancy import TenantQuerySet, tenant_path_of
+from tests import cast
+
+OURS = ("portal", "alerts", "monitors", "incidents", "statuspages", "playbooks", "console")
+
+# --- Every model -----------------------------------------------------------------------------------------------------
+SHARED = {
+    "portal.Tag": "words; what carries them is scoped",
+    "portal.User": "a person may belong to several clients; shown through memberships, to owners",
+    "portal.OneTimeLink": "found by its secret only",
+    "portal.ProviderSettings": "the installation's accounts, owners only",
+    "portal.AuditHead": "the ends of the chains; entries are scoped",
+    "portal.Worker": "processes of the installation",
+    "portal.Slot": "turns of periodic jobs",
+    "portal.IdempotencyKey": "found by its token and key only",
+    "alerts.Destination": "an address's pace and health, keyed by a hash; shown through its channel",
+}
+
+# Without a foreign key to follow, so without for_user: only read through a parent that was.
+THROUGH_PARENT = {"monitors.Result": "raw results, partitioned; read through a monitor that the viewer may see"}
+
+
+def our_models() -> list[type[models.Model]]:
+    return [m for m in apps.get_models(include_auto_created=False) if m._meta.app_label in OURS]
+
+
+@pytest.mark.once
+def test_every_model_has_a_tenant_or_a_reason():
+    unknown = [m._meta.label for m in our_models() if tenant_path_of(m) is None and m._meta.label not in SHARED]
+    assert not unknown, f"give these a tenant_path, or a reason in SHARED: {unknown}"
+
+
+@pytest.mark.once
+def test_the_list_of_shared_models_is_true():
+    labels = {m._meta.label: m for m in our_models()}
+    assert not SHARED.keys() - labels.keys(), "gone: take them out of SHARED"
+    assert not [name for name in SHARED if tenant_path_of(labels[name]) is not None], (
+        "scoped now: take them out of SHARED"
+    )
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("model", [m for m in our_models() if tenant_path_of(m)], ids=lambda m: m._meta.label)
+def test_a_tenant_path_leads_to_the_client_and_the_manager_asks_it(model):
+    if model._meta.label in THROUGH_PARENT:
+        assert not hasattr(model._default_manager, "for_user"), (
+            f"{model._meta.label} has for_user: take it out of THROUGH_PARENT"
+        )
+        return
+    path = tenant_path_of(model)
+    step: Any = model
+    for name in path.split("__") if path != "pk" else []:
+        try:
+            field = step._meta.get_field(name)
+        except FieldDoesNotExist:
+            pytest.fail(f"{model._meta.label}: there is no {name!r} on the way {path!r}")
+        step = field.related_model or step
+    if path != "pk" and not path.endswith("_id"):
+        assert step._meta.label == "portal.Client", f"{model._meta.label}: {path!r} leads to {step._meta.label}"
+    assert issubclass(model._default_manager._queryset_class, TenantQuerySet), f"{model._meta.label}: use TenantManager"
+
+
+# --- Every address with an id ----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Route:
+    """An address with parameters, as api/v1/sites/{pk}."""
+
+    text: str
+    methods: tuple[str, ...]
+
+
+def _readable(pattern: str) -> str:
+    text = pattern
+    while (match := re.search(r"\(\?P<(\w+)>", text)) is not None:  # a named group, whatever is inside
+        depth, end = 1, match.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0) if text[end - 1] != "\\" else 0
+            end += 1
+        text = text[: match.start()] + "{" + match[1] + "}" + text[end:]
+    return text.replace("/?", "").replace("\\Z", "").replace("\\.", ".").replace("^", "").replace("$", "")
+
+
+def routes(resolver: URLResolver | None = None, before: str = "") -> Iterator[Route]:
+    for entry in (resolver or get_resolver()).url_patterns:
+        text = before + _pattern(entry)
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, text)
+        elif isinstance(entry, URLPattern) and "{" in text:
+            actions = getattr(entry.callback, "actions", None)
+            yield Route(text, tuple(sorted(actions)) if actions else ("get", "post"))
+
+
+def _pattern(entry: URLPattern | URLResolver) -> str:
+    raw = str(entry.pattern)
+    if hasattr(entry.pattern, "_route"):
+        return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", raw)
+    return _readable(raw)
+
+
+def _audit_entry() -> AuditEntry:
+    cast.site()
+    return AuditEntry.objects.filter(client_id=cast.acme().pk).latest("pk")
+
+
+def _token() -> Token:
+    cast.token(cast.alice(), client=cast.acme())
+    return Token.objects.latest("pk")
+
+
+def _provider() -> ProviderSettings:
+    return ProviderSettings.objects.get_or_create(provider="twilio")[0]
+
+
+# Route -> what stands in its braces: an object of Acme's, or of the MSP's alone. Extend it with your app's.
+ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
+    "api/v1/clients/{pk}": lambda: {"pk": cast.acme().pk},
+    "api/v1/sites/{pk}": lambda: {"pk": cast.site().pk},
+    "api/v1/services/{pk}": lambda: {"pk": cast.service().pk},
+    "api/v1/contacts/{pk}": lambda: {"pk": cast.contact().pk},
+    "api/v1/contact-groups/{pk}": lambda: {"pk": cast.group().pk},
+    "api/v1/tokens/{pk}": lambda: {"pk": _token().pk},
+    "api/v1/users/{pk}": lambda: {"pk": cast.alice().pk},
+    "api/v1/memberships/{pk}": lambda: {"pk": Membership.objects.get(user=cast.alice()).pk},
+    "api/v1/provider-settings/{provider}": lambda: {"provider": _provider().provider},
+    "api/v1/audit-log/{pk}": lambda: {"pk": _audit_entry().pk},
+}
+
+# Addresses whose parameter is a secret, a public name, or that are not about a client's rows.
+OPEN = {
+    "setup/{token}/": "the parameter is a one-time secret",
+    "invite/{token}/": "the parameter is a one-time secret",
+    "password/reset/key/{uidb36}-{key}/": "the parameter is a signed secret",
+}
+
+
+def all_routes() -> list[Route]:
+    found: dict[str, set[str]] = {}
+    for route in routes():
+        if not route.text.startswith("admin/"):  # closed as a whole: see below
+            found.setdefault(route.text, set()).update(route.methods)
+    return [Route(text, tuple(sorted(methods))) for text, methods in sorted(found.items())]
+
+
+@pytest.mark.once
+def test_every_route_with_a_parameter_is_known_here():
+    known = ROUTES.keys() | OPEN.keys()
+    unknown = sorted({r.text for r in all_routes()} - known)
+    assert not unknown, f"add these to ROUTES (with an object of Acme's) or to OPEN (with a reason): {unknown}"
+    gone = sorted(known - {r.text for r in all_routes()})
+    assert not gone, f"these routes are gone; take them out: {gone}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [r for r in all_routes() if r.text in ROUTES], ids=lambda r: r.text)
+def test_the_other_clients_admin_gets_404_for_every_method(route):
+    values = ROUTES[route.text]()
+    theirs, nobodys = _address(route, values), _address(route, {n: _unknown(v) for n, v in values.items()})
+    browser, callers = (
+        Browser(),
+        {"token": cast.api(cast.mallory()), "token without a membership": cast.api(cast.stranger())},
+    )
+    browser.force_login(cast.mallory())
+    if not theirs.startswith("/api/"):
+        callers.clear()
+    before = _count()
+    for method in route.methods:
+        body = {} if method == "get" else {"data": "{}", "content_type": "application/json"}
+        for name, caller in {"session": browser, **callers}.items():
+            for where in (theirs, nobodys):
+                answer = getattr(caller, method)(where, **body)
+                assert answer.status_code == 404, f"{method} {where} by {name}: {answer.status_code}"
+    assert _count() == before, "something was changed"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [r for r in all_routes() if r.text in ROUTES], ids=lambda r: r.text)
+def test_the_owner_finds_it(route):
+    """Without this, the test above would be content with a wrong address."""
+    where = _address(route, ROUTES[route.text]())
+    browser = Browser()
+    browser.force_login(cast.make_owner())
+    method = "get" if "get" in route.methods else "options"
+    assert getattr(browser, method)(where).status_code != 404, where
+
+
+def _address(route: Route, values: dict[str, Any]) -> str:
+    return "/" + route.text.format(**values)
+
+
+def _unknown(value: Any) -> Any:
+    if isinstance(value, int):
+        return 987654321
+    return uuid.UUID(int=7) if isinstance(value, uuid.UUID) else "no-such-name"
+
+
+def _count() -> dict[str, int]:
+    """Rows of every model of ours, but for what a mere look leaves behind."""
+    return {m._meta.label: m._default_manager.count() for m in our_models() if m._meta.label != "portal.AuditEntry"}
+
+
+# --- The admin -------------------------------------------------------------------------------------------------------
+@pytest.mark.django_db
+@pytest.mark.parametrize("who", [cast.alice, cast.mallory, cast.stranger])
+def test_the_admin_is_closed_to_everybody_outside(who):
+    browser = Browser()
+    browser.force_login(who())
+    for route in {r.text for r in routes() if r.text.startswith("admin/")}:
+        where = "/" + re.sub(r"\{\w+\}", "1", route)
+        for method in ("get", "post"):
+            answer = getattr(browser, method)(where, follow=True)
+            assert answer.status_code in (403, 404, 405), f"{method} {where}: {answer.status_code}"
+
+
+@pytest.mark.once
+def test_patterns_are_read_rightly():
+    assert _readable(r"^sites/(?P<pk>[^/.]+)/?\Z") == "sites/{pk}"
+    assert _readable(r"^x/(?P<a>(a|b)+)-(?P<b>.+)/$") == "x/{a}-{b}/"
