@@ -337,20 +337,21 @@ class Turn:
     until: datetime | None = None
 
 
-def turn(*, first_at: datetime | None, gathered_at: datetime | None, window: float, at: datetime) -> Turn:
+def turn(*, first_at: datetime | None, gathered_at: datetime | None, window: float, at: datetime, since: datetime) -> Turn:
     """The first message goes at once, more are gathered: after 20 s (or the window, if shorter), then once a window.
 
-    A destination that heard nothing for a whole window starts afresh. So in any window a person gets at most one
-    first message and one gathered one, and nothing waits longer than a window.
+    `since` is when the longest waiting one was due: a destination that heard nothing for a whole window starts afresh
+    with what came later; what has waited is carried. So in any window a person gets at most one first message and one
+    gathered one, and nothing waits longer than a window.
     """
     span = timedelta(seconds=window)
     last = max(filter(None, (first_at, gathered_at)), default=None)
-    if window <= 0 or last is None or at - last >= span:
+    if window <= 0 or last is None or (at - last >= span and since - last > span):
         return Turn("send")
-    if gathered_at is not None and first_at is not None and gathered_at >= first_at:
+    if gathered_at is not None and (first_at is None or gathered_at >= first_at):
         due = gathered_at + span
     else:
-        due = (first_at or at) + timedelta(seconds=min(window, FIRST_GATHER_SECONDS))
+        due = last + timedelta(seconds=min(window, FIRST_GATHER_SECONDS))
     return Turn("carry") if at >= due else Turn("wait", due)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrulestr
+from dateutil.rrule import rrule, rruleset, rrulestr
 from django.conf import settings
 
 from alerts import channels, engine
@@ -134,13 +135,33 @@ def holds(s: Silence, at: datetime) -> bool:
 
 
 def latest_occurrence(s: Silence, at: datetime) -> datetime | None:
-    """The start of the last occurrence at or before `at`."""
-    from zoneinfo import ZoneInfo
+    """The start of the last occurrence at or before `at`, in UTC: lengths are counted in real time, not on the wall."""
+    rule, zone = _rule(s)
+    found = rule.before(at.astimezone(zone).replace(tzinfo=None), inc=True)
+    return found.replace(tzinfo=zone).astimezone(UTC) if found else None
 
+
+def comes_again(s: Silence, at: datetime) -> bool:
+    """Does a recurring silence start once more after `at`?"""
+    rule, zone = _rule(s)
+    return rule.after(at.astimezone(zone).replace(tzinfo=None)) is not None
+
+
+def silence_state(s: Silence, at: datetime) -> str:
+    """`active`, `upcoming`, `ended` or `cancelled` at a moment."""
+    if s.cancelled_at is not None:
+        return "cancelled"
+    if at < s.starts_at:
+        return "upcoming"
+    if holds(s, at):
+        return "active"
+    return "upcoming" if s.recurrence and comes_again(s, at) else "ended"
+
+
+def _rule(s: Silence) -> tuple[rrule | rruleset, ZoneInfo]:
+    """Its occurrences in wall time, and the zone they are counted in."""
     zone = ZoneInfo(s.timezone)
-    naive = s.starts_at.astimezone(zone).replace(tzinfo=None)
-    found = rrulestr(s.recurrence, dtstart=naive).before(at.astimezone(zone).replace(tzinfo=None), inc=True)
-    return found.replace(tzinfo=zone) if found else None
+    return rrulestr(s.recurrence, dtstart=s.starts_at.astimezone(zone).replace(tzinfo=None)), zone
 
 
 def flapping_open(alert: Alert) -> bool:

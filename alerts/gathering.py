@@ -38,7 +38,8 @@ def _turn(key: str, at: datetime) -> int:
         )
         if not rows:
             return 0
-        turn = engine.turn(first_at=place.first_at, gathered_at=place.gathered_at, window=facts.window(rows[0].channel), at=at)
+        since = min(r.next_attempt_at for r in rows)
+        turn = engine.turn(first_at=place.first_at, gathered_at=place.gathered_at, window=facts.window(rows[0].channel), at=at, since=since)
         if turn.verb == "wait":
             Delivery.objects.filter(pk__in=[r.pk for r in rows]).update(next_attempt_at=turn.until)
             return 0

@@ -69,6 +69,7 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
     opened: list[tuple[Alert, Report]] = []
     raised: list[tuple[Alert, Report, str]] = []
     closed: list[tuple[Alert, Report]] = []
+    eased: list[tuple[Alert, Report]] = []
     for r in reports:
         alert = known.get(r.identity)
         verb = engine.react(
@@ -82,6 +83,8 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
             _follow(alert, r)
             raised.append((alert, r, was))
         elif verb in ("fall", "repeat") and alert:
+            if alert.pk and alert.event != "degraded" and r.event == "degraded":
+                eased.append((alert, r))
             if (alert.message, alert.severity, alert.event) != (r.message, r.severity, r.event):
                 _follow(alert, r)
                 if alert.pk:
@@ -101,6 +104,8 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
         [telling.Occasion(a, "opened", r.at, r.started_at, r.flapping, r.not_before) for a, r in opened]
         + [telling.Occasion(a, "raised", r.at, r.started_at, r.flapping, None, was) for a, r, was in raised]
     )
+    if eased:  # half well again: it explains nobody's silence any more
+        telling.release_children([a for a, _ in eased], at=eased[0][1].at)
     if closed:
         for quiet in (False, True):
             batch = [(a, r) for a, r in closed if r.quiet == quiet]
@@ -111,6 +116,7 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
 
 def close(alerts: list[Alert], *, at: datetime, by: Actor, quiet: bool = False, manual: bool = False) -> None:
     """Resolve open alerts: drop what was not told, tell recovery to those who were told, release what they explained."""
+    silences = {a.held_by for a in alerts if a.held_by}
     for alert in alerts:
         alert.status, alert.resolved_at, alert.resolved_by, alert.updated_at = Alert.Status.RESOLVED, at, by.name if manual else "", at
         alert.hold_reason, alert.held_by = "", None
@@ -118,6 +124,8 @@ def close(alerts: list[Alert], *, at: datetime, by: Actor, quiet: bool = False, 
     alert_closed.send(Alert, alerts=alerts, at=at, by=by, manual=manual)
     telling.tell_recoveries(alerts, at=at, quiet=quiet, by=by.name if manual else "")
     telling.release_children(alerts, at=at)
+    telling.release_flapping(alerts, at=at)
+    telling.end_silences(silences, at=at)
 
 
 def _open_alerts(reports: Sequence[Report]) -> dict[tuple[str, str, str, str], Alert]:

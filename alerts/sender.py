@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -26,7 +27,7 @@ from portal import bells
 from portal.clock import database_now
 from portal.models import ProviderSettings
 from portal.outbound.http import HttpEngine, OutboundError
-from portal.residents import WORKER_ID, Resident
+from portal.residents import WORKER_ID, Resident, pulse
 
 log = logging.getLogger("watchkeeper.sender")
 
@@ -44,6 +45,7 @@ class Sender(Resident):
         self.capacity = capacity or settings.SEND_CONCURRENCY
         self.in_flight = 0
         self.done: queue.SimpleQueue[outbox.Outcome] = queue.SimpleQueue()
+        self.unbegun: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self.checked_at = 0.0
 
     def begin(self) -> None:
@@ -55,6 +57,9 @@ class Sender(Resident):
 
     def step(self) -> float:
         self._settle()
+        instant = time.monotonic()
+        if not pulse.sure_since(instant):
+            return 0.5  # perhaps taken for dead: nothing new until the housekeeper has been heard again
         at = database_now()
         if time.monotonic() - self.checked_at > 1:
             self.checked_at = time.monotonic()
@@ -64,26 +69,36 @@ class Sender(Resident):
             letters = prepare(rows, at)
             for row, kind, message in letters:
                 self.in_flight += 1
-                self._launch(row, kind, message, at)
+                self._launch(row, kind, message, at, instant)
             return 0.0 if self.in_flight < self.capacity and len(rows) > 1 else 0.05
         return outbox.next_due(at) if not self.in_flight else min(0.25, outbox.next_due(at))
 
-    def _launch(self, row: Delivery, kind: Kind | DeliveryError, message: Message | None, at: datetime) -> None:
+    def _launch(self, row: Delivery, kind: Kind | DeliveryError, message: Message | None, at: datetime, claimed: float) -> None:
         began = time.monotonic()
 
-        def landed(answer: Receipt | DeliveryError) -> None:
-            self.done.put(_outcome(row, answer, at + timedelta(seconds=time.monotonic() - began), (time.monotonic() - began) * 1000))
+        def ours() -> bool:
+            return pulse.sure_since(claimed)
+
+        def landed(answer: Receipt | DeliveryError | None) -> None:
+            if answer is None:
+                self.unbegun.put(row)
+            else:
+                self.done.put(_outcome(row, answer, at + timedelta(seconds=time.monotonic() - claimed), (time.monotonic() - began) * 1000))
             self.bell.set()
 
         if isinstance(kind, DeliveryError) or message is None:
             landed(kind if isinstance(kind, DeliveryError) else DeliveryError("nothing to send", permanent=True))
         elif isinstance(kind, HttpChannel):
-            future = asyncio.run_coroutine_threadsafe(send_http(self.engine, kind, message), self.loop)
+            future = asyncio.run_coroutine_threadsafe(send_http(self.engine, kind, message, ours), self.loop)
             future.add_done_callback(lambda f: landed(f.result()))
         else:
-            self.pool.submit(send_threaded, kind, message).add_done_callback(lambda f: landed(f.result()))
+            self.pool.submit(send_threaded, kind, message, ours).add_done_callback(lambda f: landed(f.result()))
 
     def _settle(self) -> None:
+        while not self.unbegun.empty():
+            row = self.unbegun.get()
+            self.in_flight -= 1
+            outbox.give_back([row])  # changes nothing where the row has gone to another; should the database be away, the lease frees it
         outcomes = []
         while not self.done.empty():
             outcomes.append(self.done.get())
@@ -133,8 +148,14 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
     return letters
 
 
-async def send_http(engine: HttpEngine, kind: HttpChannel, message: Message) -> Receipt | DeliveryError:
-    """One request; every way it can end is an answer, never an exception."""
+def _always() -> bool:
+    return True
+
+
+async def send_http(engine: HttpEngine, kind: HttpChannel, message: Message, ours: Callable[[], bool] = _always) -> Receipt | DeliveryError | None:
+    """One request; every way it can end is an answer, never an exception. None: not begun, as it is no longer surely `ours`."""
+    if not ours():
+        return None
     try:
         request = kind.request(message)
         response = await asyncio.wait_for(engine.fetch(request, kind.reach), DEADLINE)
@@ -150,8 +171,10 @@ async def send_http(engine: HttpEngine, kind: HttpChannel, message: Message) -> 
         return DeliveryError(f"Internal error ({type(error).__name__}); see the log.", permanent=True)
 
 
-def send_threaded(kind: Kind, message: Message) -> Receipt | DeliveryError:
+def send_threaded(kind: Kind, message: Message, ours: Callable[[], bool] = _always) -> Receipt | DeliveryError | None:
     """The same for a library that blocks."""
+    if not ours():
+        return None
     try:
         assert isinstance(kind, ThreadedChannel)
         return kind.send(message)

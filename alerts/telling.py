@@ -6,12 +6,14 @@ told yet is dropped together with its recovery (SPEC RTE-4..8, DLV-1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
+
 from alerts import engine, facts, snapshot
-from alerts.models import Alert, Decision, Delivery, Notice
+from alerts.models import Alert, Decision, Delivery, Notice, Silence
 from alerts.models.delivery import ENDED, TOLD
 from portal import bells
 
@@ -59,7 +61,7 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
     Delivery.objects.bulk_create(deliveries)
     Decision.objects.bulk_create(decisions)
     Alert.objects.bulk_update(changed, ["next_seq", "hold_reason", "held_by", "incident_id", "links"])
-    hold_children([o.alert for o in occasions if o.kind == "opened"])
+    hold_children([o.alert for o in occasions])
     bells.ring_on_commit(bells.SEND)
 
 
@@ -118,7 +120,7 @@ def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, b
 
 def hold_children(parents: list[Alert]) -> int:
     """A parent has opened: its children's deliveries that nobody attempted yet are held, as it explains them."""
-    entities = [p.entity for p in parents if p.event not in ("degraded", "flapping")]
+    entities = [p.entity for p in parents if p.condition == "health" and p.event != "degraded"]
     if not entities:
         return 0
     children = list(Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="").order_by("pk").select_for_update())
@@ -136,10 +138,21 @@ def _hold(alerts: list[Alert], reason: str, silence: int | None) -> int:
 
 
 def release_children(parents: list[Alert], *, at: datetime) -> int:
-    """A parent has closed: what it explained is looked at again, after a grace in which a child may recover as well."""
+    """A parent has closed, or is only degraded now: what it explained is looked at again, after a grace in which a child may recover as well."""
     entities = [p.entity for p in parents]
     children = list(Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="explained_by_parent").order_by("pk").select_for_update())
     return reconsider(children, at=at, not_before=at + CHILD_GRACE)
+
+
+def release_flapping(ended: list[Alert], *, at: datetime) -> int:
+    """It is calm again: what the flapping alert spoke for and is still wrong is told now."""
+    calm = Q()
+    for alert in ended:
+        if alert.condition == "flapping":
+            calm |= Q(entity_type=alert.entity_type, entity_id=alert.entity_id)
+    if not calm:
+        return 0
+    return reconsider(list(Alert.objects.filter(calm, resolved_at=None, hold_reason="flapping").order_by("pk").select_for_update()), at=at)
 
 
 def reconsider(alerts: list[Alert], *, at: datetime, not_before: datetime | None = None) -> int:
@@ -174,6 +187,15 @@ def drop_delayed(alerts: list[Alert], *, at: datetime, reason: str) -> int:
     return Delivery.objects.filter(alert__in=alerts, state__in=[Delivery.State.PENDING, Delivery.State.HELD], attempt=0, only_while_open=True).update(
         state=Delivery.State.EXPIRED, reason=reason, finished_at=at
     )
+
+
+def end_silences(silences: Collection[int], *, at: datetime) -> int:
+    """A silence "until recovered" is over when nothing that it holds is open any more. Returns how many ended."""
+    if not silences:
+        return 0
+    open_still = Alert.objects.filter(resolved_at=None, held_by__in=silences).order_by().values("held_by")
+    over = Silence.objects.filter(pk__in=silences, until_recovered=True, ends_at=None, cancelled_at=None, starts_at__lt=at)
+    return over.exclude(pk__in=open_still).update(ends_at=at)
 
 
 def is_ended(state: str) -> bool:

@@ -31,7 +31,7 @@ def postgres_family(pg: Postgres) -> list[psutil.Process]:
     return []
 
 
-def run(scheme: str, monitors: int, interval: float, seconds: float, warm: float = 10) -> dict[str, object]:
+def run(scheme: str, monitors: int, interval: float, seconds: float, warm: float = 5) -> dict[str, object]:
     """One measurement on PostgreSQL and Redis; returns rates, CPU per stored check and lateness."""
     with ExitStack() as stack:
         directory = stack.enter_context(stage.directory())
@@ -43,25 +43,33 @@ def run(scheme: str, monitors: int, interval: float, seconds: float, warm: float
         seed(env, "--count", str(monitors), "--interval", str(interval), "--config", json.dumps(config))
         log = directory / "log"
         workers = [stack.enter_context(stage.process("up", "--only", name, env=env, log=log)) for name in ("probe", "page")]
+        print("processes:", *(w.pid for w in workers), file=sys.stderr, flush=True)
         with psycopg.connect(env["DATABASE_URL"], autocommit=True) as db:
             until = time.monotonic() + 60
             while not _count(db) and time.monotonic() < until:
                 time.sleep(0.5)
+            born = time.monotonic()
+            while db.execute("SELECT count(*) FROM monitors_monitor WHERE state = 'pending'").fetchone()[0] and time.monotonic() - born < 120:
+                time.sleep(0.5)
+            born = time.monotonic() - born
+            print("all known after", born, log.read_text()[-1500:], file=sys.stderr, flush=True)
             time.sleep(warm)
-            before, cpu = _count(db), stage.cpu_seconds([p for w in workers for p in stage.family(w)] + postgres_family(pg))
+            parts = {"probe": stage.family(workers[0]), "page": stage.family(workers[1]), "postgres": postgres_family(pg)}
+            before, cpu = _count(db), {name: stage.cpu_seconds(ps) for name, ps in parts.items()}
             began, lag = time.monotonic(), 0.0
             while time.monotonic() - began < seconds:
                 time.sleep(1)
                 lag = max(lag, _lag(db))
             lasted = time.monotonic() - began
             stored = _count(db) - before
-            spent = stage.cpu_seconds([p for w in workers for p in stage.family(w)] + postgres_family(pg)) - cpu
+            split = {name: stage.cpu_seconds(ps) - cpu[name] for name, ps in parts.items()}
+            spent = sum(split.values())
             bad = db.execute("SELECT count(*) FROM monitors_result WHERE status <> 1").fetchone()[0]
             latency = db.execute("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY total_ms), percentile_cont(0.99) WITHIN GROUP (ORDER BY total_ms) FROM (SELECT total_ms FROM monitors_result ORDER BY ts DESC LIMIT 50000) t").fetchone()
         text = log.read_text() if log.exists() else ""
         return {
             "scheme": scheme, "monitors": monitors, "due_per_s": round(monitors / interval), "stored_per_s": round(stored / lasted), "cpu_ms": round(spent / max(1, stored) * 1000, 3),
-            "worst_lag_s": round(lag, 2), "not_up": bad, "p50_ms": round(latency[0] or 0, 2), "p99_ms": round(latency[1] or 0, 2), "log": text[-2000:],
+            "cpu_ms_by": {name: round(s / max(1, stored) * 1000, 3) for name, s in split.items()}, "worst_lag_s": round(lag, 2), "all_known_s": round(born, 1), "not_up": bad, "p50_ms": round(latency[0] or 0, 2), "p99_ms": round(latency[1] or 0, 2), "log": text[-2000:],
         }  # fmt: skip
 
 

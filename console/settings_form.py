@@ -19,15 +19,20 @@ FEW = 6  # so many settings are shown at once; of more, only those that matter f
 
 
 def fields_of(
-    schema: Mapping[str, Any], stored: Mapping[str, Any], kept: frozenset[str], *, rows: Mapping[str, Sequence[tuple[int, str]]] | None = None
-) -> dict[str, forms.Field]:
-    """The form's fields by name. `stored`: the plain settings now; `kept`: names of secrets that exist already;
-    `rows`: choices for settings that name rows, by setting."""
+    schema: Mapping[str, Any], stored: Mapping[str, Any], kept: frozenset[str], *, rows: Mapping[str, Sequence[tuple[int, str]]] | None = None,
+    readable: str = "",
+) -> dict[str, forms.Field]:  # fmt: skip
+    """The form's fields by name. `stored`: the settings now, secrets left out or masked; `kept`: names of secrets that
+    exist already; `rows`: choices for settings that name rows, by setting; `readable`: a secret that is typed in the
+    open because it is what one pastes (a webhook's address)."""
     required = schema.get("required", ())
-    return {
-        PREFIX + name: _field(_resolved(spec), stored.get(name), name in required, name in kept, (rows or {}).get(name), str(spec.get("title", name)))
-        for name, spec in schema.get("properties", {}).items()
-    }
+    fields = {}
+    for name, raw in schema.get("properties", {}).items():
+        spec = _resolved(raw)
+        if name == readable and _is_secret(spec):
+            spec = {k: v for k, v in spec.items() if k not in ("format", "secret", "maxLength")}
+        fields[PREFIX + name] = _field(spec, stored.get(name), name in required, name in kept, (rows or {}).get(name), str(raw.get("title", name)))
+    return fields
 
 
 def leading(schema: Mapping[str, Any], main_field: str) -> list[str]:
@@ -48,7 +53,7 @@ def settings_from(schema: Mapping[str, Any], cleaned: Mapping[str, Any], stored:
         if PREFIX + name not in cleaned:
             continue
         spec, value = _resolved(raw), cleaned[PREFIX + name]
-        if _is_secret(spec):
+        if _is_secret(spec) and spec.get("type") != "object":
             value = value or secrets.get(name) or stored.get(name)
         elif spec.get("type") == "object":
             value = _unmasked(value, {**(stored.get(name) or {}), **(secrets.get(name) or {})})
@@ -60,9 +65,15 @@ def settings_from(schema: Mapping[str, Any], cleaned: Mapping[str, Any], stored:
     return values
 
 
-def is_secret(spec: Mapping[str, Any]) -> bool:
-    """Is this setting a secret, or does it hold some?"""
-    return _is_secret(_resolved(spec))
+def typed(schema: Mapping[str, Any], cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    """What was typed, for a door that knows masks itself: an empty secret field is left out, so that it stays as it is."""
+    values: dict[str, Any] = {}
+    for name, raw in schema.get("properties", {}).items():
+        if PREFIX + name in cleaned:
+            value = _json(cleaned[PREFIX + name]) if _is_free(raw) else cleaned[PREFIX + name]
+            if value != "" or not _is_secret(_resolved(raw)):
+                values[name] = value
+    return values
 
 
 def _resolved(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +104,7 @@ def _field(spec: dict[str, Any], value: Any, required: bool, has_secret: bool, r
             **{**common, "required": False}, choices=[(v, _word(v)) for v in spec["enum"]], coerce=int if number else str,
             empty_value=spec.get("default"), initial=spec.get("default") if value is None else value,
         )  # fmt: skip
-    if _is_secret(spec):
+    if _is_secret(spec) and kind != "object":
         hint = {"autocomplete": "new-password"} | ({"placeholder": f"{MASK} kept; type to replace"} if has_secret else {})
         return forms.CharField(**{**common, "required": required and not has_secret}, strip=False, widget=forms.PasswordInput(attrs=hint))
     example = _example(spec)
@@ -106,7 +117,8 @@ def _field(spec: dict[str, Any], value: Any, required: bool, has_secret: bool, r
             return forms.TypedMultipleChoiceField(**common, choices=rows, coerce=int, initial=list(value or ()), widget=forms.CheckboxSelectMultiple)
         return Lines(**common, initial="\n".join(map(str, value or ())), widget=forms.Textarea(attrs={"rows": 2, "placeholder": example}))
     if kind == "object":
-        hidden = _is_secret(spec.get("additionalProperties") or {}) if isinstance(spec.get("additionalProperties"), dict) else False
+        inner = spec.get("additionalProperties")
+        hidden = _is_secret(spec) or (isinstance(inner, dict) and _is_secret(inner))
         lines = "\n".join(f"{k}: {MASK if hidden else v}" for k, v in (value or {}).items())
         return Pairs(**common, initial=lines, widget=forms.Textarea(attrs={"rows": 2, "placeholder": example}))
     if spec.get("format") == "date":

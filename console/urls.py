@@ -6,7 +6,10 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
+from alerts import compatible
 from console import api
+from console.pages import urls as pages
+from incidents.api import Incidents
 
 # The documentation names no tenant and no secret: everybody may read it.
 schema = SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[])
@@ -16,6 +19,11 @@ docs = SpectacularSwaggerSplitView.as_view(
 
 urlpatterns = [
     path("api/v1/", include(api.router.urls)),
+    # Paths that scripts for other portals rely on.
+    re_path(r"^api/alerts/?\Z", compatible.alerts_list, name="compatible-alerts"),
+    re_path(r"^api/alerts/(?P<pk>[0-9]{1,18})/resolve/?\Z", compatible.alerts_resolve, name="compatible-alert-resolve"),
+    re_path(r"^incident/?\Z", Incidents.as_view({"post": "create"}), name="compatible-incident"),
     re_path(r"^api/schema/?\Z", schema, name="api-schema"),
     re_path(r"^api/docs/?\Z", docs, name="api-docs"),
+    *pages.urlpatterns,
 ]

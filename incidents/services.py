@@ -131,6 +131,10 @@ def alerts_acknowledged(alerts: Sequence[Alert], at: datetime, by: Actor) -> Non
         _acknowledged(i, by, at, next((a.acknowledged_by for a in alerts if a.incident_id == i.pk), by.name))
 
 
+# What Django calls blank is well here: no alert yet, nobody has acknowledged, no monitor is named.
+MAY_BE_EMPTY = ("client", "service", "parent", "affected_monitor_ids", "last_alert_at", "acknowledged_at", "resolved_at")
+
+
 # --- People's hands ---------------------------------------------------------------------------------------------------------
 def create(
     *, title: str, severity: str, by: Actor, at: datetime, client_id: int | None = None, message: str = "", service: Any = None, affected_monitor_ids: Iterable[int] = (),
@@ -152,7 +156,7 @@ def create(
             title=title.strip()[:200], severity=severity, status=status, client_id=next(iter(clients), None), service=service, affected_monitor_ids=affected,
             status_page_id=status_page_id, created_at=at, created_by=by.name, auto_resolve=False,
         )  # fmt: skip
-        incident.full_clean(exclude=["client", "service", "parent"])
+        incident.full_clean(exclude=MAY_BE_EMPTY)
         incident.save()
         Update.objects.create(incident=incident, status=status, message=message, by=by.name, created_at=at)
         note(incident, "opened", at, by=by.name, text=message or title)
@@ -278,7 +282,7 @@ def edit(incident: Incident, changes: dict[str, Any], *, by: Actor, at: datetime
         before = {k: getattr(incident, k) for k in EDITABLE if k in changes and getattr(incident, k) != changes[k]}
         for name in before:
             setattr(incident, name, changes[name])
-        incident.full_clean(exclude=["client", "service", "parent"])
+        incident.full_clean(exclude=MAY_BE_EMPTY)
         if "affected_monitor_ids" in before:
             known = set(Monitor.objects.filter(client=incident.client_id, pk__in=incident.affected_monitor_ids).values_list("pk", flat=True))
             missing = [pk for pk in incident.affected_monitor_ids if pk not in known]

@@ -36,15 +36,20 @@ def split_config(kind: str, data: dict[str, Any]) -> tuple[dict[str, Any], dict[
         config = checks.parse(kind, data)
     except ConfigError as error:
         raise ValidationError({"config" + (f".{key}" if key else ""): sentences for key, sentences in checks.complaints(error).items()}) from None
-    plain = {k: v for k, v in config.plain().items() if k in data}
+    plain = {k: v for k, v in config.plain().items() if k in config.model_fields_set}
     hidden = secret_names(kind)
-    return {k: v for k, v in plain.items() if k not in hidden}, {k: v for k, v in plain.items() if k in hidden and v not in (None, "")}
+    return {k: v for k, v in plain.items() if k not in hidden}, {k: v for k, v in plain.items() if k in hidden and v not in (None, "", {})}
 
 
 def secret_names(kind: str) -> frozenset[str]:
-    """The settings of a kind that are secrets."""
+    """The settings of a kind that are secrets; a map of secrets (headers) is one as a whole."""
     properties = checks.KINDS[kind].Config.model_json_schema().get("properties", {})
-    return frozenset(n for n, p in properties.items() if p.get("format") == "password" or any(q.get("format") == "password" for q in p.get("anyOf", ())))
+    return frozenset(n for n, p in properties.items() if any(_is_secret(q) for q in (p, *p.get("anyOf", ()))))
+
+
+def _is_secret(schema: dict[str, Any]) -> bool:
+    values = schema.get("additionalProperties")
+    return schema.get("format") == "password" or (isinstance(values, dict) and values.get("format") == "password")
 
 
 def refuse_unreachable(m: Monitor, reach: Any) -> None:
@@ -76,7 +81,7 @@ def save(m: Monitor, *, by: Actor, at: datetime, tags: Iterable[str] | None = No
     m.config, m.secrets = split_config(m.kind, {**opened, **m.config})
     if m.slug == "" and m.kind == "heartbeat":
         m.slug = _free_slug(m)
-    m.full_clean(exclude=["uuid"])
+    _clean(m)
     _refuse_strangers(m)
     refuse_unreachable(m, plans.reach_of(m))
     with transaction.atomic():
@@ -93,6 +98,8 @@ def save(m: Monitor, *, by: Actor, at: datetime, tags: Iterable[str] | None = No
         schedule(m, at, list(probes) if probes is not None else None)
         if before is not None and before.enabled != m.enabled:
             _rest(m, at, by) if not m.enabled else _wake(m, at)
+        elif before is not None and m.enabled and m.kind in ("heartbeat", "push") and m.views.exclude(facts={}).exists():
+            store.rush([m.pk], at)  # what it was told last is judged anew by the new settings
         changed = {} if before is None else _difference(before, m)
         audit.record("monitor.create" if new else "monitor.change", m, by=by, client_id=m.client_id, before=changed.get("before"), after=changed.get("after") or {"name": m.name, "kind": m.kind})
         bells.ring_on_commit(bells.PROBE)
@@ -103,6 +110,31 @@ def _difference(before: Monitor, after: Monitor) -> dict[str, dict[str, Any]]:
     names = [f.name for f in Monitor._meta.concrete_fields if f.name not in DECIDED and f.name not in ("secrets", "id", "created_at")]
     changed = [n for n in names if getattr(before, n) != getattr(after, n)]
     return {"before": {n: getattr(before, n) for n in changed}, "after": {n: getattr(after, n) for n in changed} | ({"secrets": "changed"} if before.secrets.open() != after.secrets.open() else {})}
+
+
+# Where a person has to look when a constraint says no.
+FIELDS = {
+    "interval_is_5_seconds_to_a_day": "interval_seconds", "timeout_fits_the_interval": "timeout_seconds", "a_monitor_is_not_its_own_parent": "parent",
+    "one_ping_slug_per_client": "slug",
+}  # fmt: skip
+SENTENCES = {
+    "a_monitor_is_not_its_own_parent": "A monitor cannot be its own parent; choose another.",
+    "one_ping_slug_per_client": "This client already has a monitor with this slug.",
+}
+
+
+def _clean(m: Monitor) -> None:
+    """Judge a monitor before it is saved: every complaint at its field."""
+    m.full_clean(exclude=["uuid", "config"], validate_constraints=False)  # the settings were judged by their kind; {} is fine for some
+    found: dict[str, list[str]] = {}
+    for constraint in Monitor._meta.constraints:
+        try:
+            constraint.validate(Monitor, m)
+        except ValidationError as error:
+            sentences = [SENTENCES[constraint.name]] if constraint.name in SENTENCES else [s.partition(": ")[2] or s for s in error.messages]
+            found.setdefault(FIELDS.get(constraint.name, "__all__"), []).extend(sentences)
+    if found:
+        raise ValidationError(found)
 
 
 def _free_slug(m: Monitor) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 from django.db import connection, transaction
 from django.db.models import Q
 
@@ -86,9 +87,8 @@ def claim(worker: str, probes: Sequence[int], limit: int, at: datetime) -> list[
         values[f"probe{number}"] = probe
         names.append(f"%(probe{number})s")
     sql = _CLAIM.format(until=until, probes=f"AND d.probe_id IN ({', '.join(names)})", lock="FOR UPDATE SKIP LOCKED" if postgres else "", returning=_RETURNING[connection.vendor])
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        rows = cursor.fetchall()
+    with transaction.atomic():
+        rows = _run(sql, values)
     return [
         Claim(
             id=r[0], monitor=r[1], probe=r[2], token=token, due_at=_time(r[3]) or at, config_version=r[11], facts=r[10] if isinstance(r[10], dict) else json.loads(r[10] or "{}"),
@@ -96,6 +96,17 @@ def claim(worker: str, probes: Sequence[int], limit: int, at: datetime) -> list[
         )
         for r in rows
     ]  # fmt: skip
+
+
+def _run(sql: str, values: Any) -> list[tuple[Any, ...]]:
+    """The rows of one statement. On PostgreSQL its values travel beside it, in binary: Django would write them into the text."""
+    if connection.vendor == "postgresql":
+        connection.ensure_connection()
+        with psycopg.Cursor(connection.connection) as cursor:
+            return cursor.execute(sql, values, prepare=True, binary=True).fetchall()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall()
 
 
 def _time(value: Any) -> datetime | None:
@@ -145,11 +156,10 @@ def save(batch: Sequence[Done]) -> set[int]:
     ]  # fmt: skip
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_SAVE_POSTGRES, [list(column) for column in zip(*rows, strict=True)])
+            accepted = {row[0] for row in _run(_SAVE_POSTGRES, [list(column) for column in zip(*rows, strict=True)])}
         else:
             plain = [[parameter(v) if isinstance(v, datetime) else v for v in row] for row in rows]
-            cursor.execute(_SAVE_SQLITE, [json.dumps(plain)])
-        accepted = {row[0] for row in cursor.fetchall()}
+            accepted = {row[0] for row in _run(_SAVE_SQLITE, [json.dumps(plain)])}
         _append(cursor, [result_row(d) for d in batch if d.claim.id in accepted])
     return accepted
 

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -110,11 +111,11 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _run(arguments: list[str], what: str, **options: object) -> subprocess.CompletedProcess:
+def _run(arguments: list[str], what: str, **options: Any) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(arguments, env=_environment(), stderr=subprocess.PIPE, text=True, check=False, **options)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise Refused(f"{what} failed: {lines[0] if lines else 'no reason given'}")
+        raise Refused(f"{what} failed: {' '.join(lines[:2]) or 'no reason given'}")
     return done
 
 

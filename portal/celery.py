@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -21,9 +22,9 @@ app.conf.update(
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
     broker_connection_timeout=2,
-    broker_transport_options={
-        "socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 10, "visibility_timeout": 60, "polling_interval": 0.05,
-    },
+    broker_transport_options=(
+        {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 10, "visibility_timeout": 60} if settings.REDIS_URL else {"polling_interval": 0.05}
+    ),
     task_publish_retry=False,
     task_default_queue=PAGE,
     task_routes={"portal.tasks.ring_probe": {"queue": PROBE}},

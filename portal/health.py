@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -119,7 +120,14 @@ def exposition(at: datetime) -> Iterator[str]:
         yield f"# HELP {name} {_escaped(text)}\n# TYPE {name} {kind}\n"
         for _, labels, value in found[name]:
             inside = ",".join(f'{key}="{_escaped(str(word), quotes=True)}"' for key, word in sorted(labels.items()))
-            yield f"{name}{{{inside}}} {float(value):.17g}\n" if inside else f"{name} {float(value):.17g}\n"
+            yield f"{name}{{{inside}}} {_number(value)}\n" if inside else f"{name} {_number(value)}\n"
+
+
+def _number(value: float) -> str:
+    value = float(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def _escaped(text: str, quotes: bool = False) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from portal.tenancy import Viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class NavigationItem:
 
 
 navigation: list[NavigationItem] = []
+badges: list[Callable[[Viewer], dict[str, int]]] = []
 metrics: list[Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]]] = []
 metric_help: dict[str, tuple[str, str]] = {}
 
@@ -29,6 +34,12 @@ def add_navigation(*items: NavigationItem) -> None:
         if item not in navigation:
             navigation.append(item)
     navigation.sort(key=lambda i: i.order)
+
+
+def add_badges(source: Callable[[Viewer], dict[str, int]]) -> None:
+    """A source of {address of a navigation entry: count}; the key `problems` is the number in the tab."""
+    if source not in badges:
+        badges.append(source)
 
 
 def add_metrics(source: Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]], **described: tuple[str, str]) -> None:

@@ -35,7 +35,7 @@ def _queues_of(worker: Any) -> set[str]:
 
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
-    """The residents live where Celery's worker lives: started when it is ready (after any fork)."""
+    """The residents live where Celery's worker lives (`celery -A portal worker`): started when it is ready, after any fork."""
     from portal import residents
 
     residents.start(_queues_of(sender.controller if hasattr(sender, "controller") else sender))
@@ -58,6 +58,9 @@ def worker(queues: set[str], *, beat: bool = False) -> int:
         pool="threads", concurrency=TASK_THREADS, queues=",".join(sorted(queues)), loglevel="WARNING", hostname=f"{'-'.join(sorted(queues))}-{os.getpid()}@%h",
         without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True,
     )  # fmt: skip
+    from portal import residents
+
+    residents.start(queues & QUEUES)  # before Celery: it is ready only once it has a broker, and the work does not wait for one
     consumer.start()
     return int(consumer.exitcode or 0)
 

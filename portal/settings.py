@@ -34,7 +34,7 @@ INSTALLED_APPS = [
     "statuspages",
     "playbooks",
     "console",
-    "django.contrib.admin",
+    "portal.admin.config.DeskConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

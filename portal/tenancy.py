@@ -90,6 +90,11 @@ def viewer_of(actor: Any) -> Viewer:
     return _build(actor, None)
 
 
+def viewer_with(user: User, token: Token) -> Viewer:
+    """The Viewer of a token that came by another way than a request's header, as in a ping's address."""
+    return _build(user, token)
+
+
 def _build(user: Any, token: Any) -> Viewer:
     if user is None or not getattr(user, "is_authenticated", False) or not user.is_active:
         return NOBODY

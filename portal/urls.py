@@ -29,8 +29,8 @@ urlpatterns = [
         account.password_reset_from_key,
         name="account_reset_password_from_key",
     ),
-    path("admin/login/", views.admin_login),
     path("admin/", admin.site.urls),
+    path("", include("monitors.urls")),
     path("", include("console.urls")),
 ]
 

@@ -10,8 +10,11 @@ from functools import cache
 from django.contrib.auth.hashers import make_password
 from rest_framework.test import APIClient
 
+from alerts.models import Alert, Attempt, Channel, Delivery, Notice, Silence, Trigger
+from monitors.models import Monitor, Probe
 from portal import people, services
 from portal.audit import Actor
+from portal.clock import database_now
 from portal.models import Client, Contact, ContactGroup, Membership, Service, Site, User
 
 TESTS = Actor("the tests")
@@ -119,3 +122,73 @@ def api(user: User, *scopes: str, **limits: object) -> APIClient:
     caller = APIClient()
     caller.credentials(HTTP_AUTHORIZATION=f"Bearer {token(user, *scopes, **limits)}")
     return caller
+
+
+# --- Alerts: plain rows, for tests that need some to be there ----------------------------------------------------------
+def channel(of: Client | None = None, name: str = "ops hook") -> Channel:
+    of = of or acme()
+    values = {"type": "webhook", "secrets": {"url": "https://hooks.acme.example/x"}}
+    return Channel.objects.get_or_create(client=of, name=name, defaults=values)[0]
+
+
+def trigger(of: Client | None = None, name: str = "Everything to ops") -> Trigger:
+    return Trigger.objects.get_or_create(name=name, defaults={"client": of or acme()})[0]
+
+
+def silence(of: Client | None = None, reason: str = "Moving house") -> Silence:
+    return Silence.objects.get_or_create(
+        client=of or acme(), reason=reason, defaults={"starts_at": database_now(), "until_recovered": True}
+    )[0]
+
+
+def alert(of: Client | None = None, title: str = "shop is down") -> Alert:
+    at = database_now()
+    values = {
+        "source": "endpoint",
+        "condition": "health",
+        "event": "consecutive_failure",
+        "entity_type": "monitor",
+        "entity_id": "7",
+        "entity_name": "shop",
+        "severity": "critical",
+        "created_at": at,
+        "updated_at": at,
+    }
+    return Alert.objects.get_or_create(client=of or acme(), title=title, defaults=values)[0]
+
+
+def delivery(of: Client | None = None) -> Delivery:
+    """One message of the client's alert to the client's channel."""
+    of, at = of or acme(), database_now()
+    about = alert(of)
+    notice, _ = Notice.objects.get_or_create(
+        alert=about,
+        client=of,
+        seq=1,
+        defaults={"kind": "opened", "event": about.event, "type": "monitor.down", "created_at": at},
+    )
+    values = {
+        "destination_key": "webhook:x",
+        "kind": notice.kind,
+        "next_attempt_at": at,
+        "created_at": at,
+        "client": of,
+    }
+    return Delivery.objects.get_or_create(notice=notice, channel=channel(of), defaults=values)[0]
+
+
+def attempt(of: Client | None = None) -> Attempt:
+    """The first try of that message."""
+    values = {"at": database_now(), "outcome": "retry"}
+    return Attempt.objects.get_or_create(delivery=delivery(of), n=1, defaults=values)[0]
+
+
+# --- Monitors: plain rows ----------------------------------------------------------------------------------------------
+def monitor(of: Client | None = None, name: str = "shop") -> Monitor:
+    values = {"kind": "http", "config": {"url": "https://shop.acme.example"}}
+    return Monitor.objects.get_or_create(client=of or acme(), name=name, defaults=values)[0]
+
+
+def probe(of: Client | None = None, slug: str = "acme-lan") -> Probe:
+    """A private probe inside the client's network."""
+    return Probe.objects.get_or_create(slug=slug, defaults={"client": of or acme(), "name": slug})[0]

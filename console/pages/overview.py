@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from alerts.engine import LADDER
 from alerts.models import Alert, Channel, Delivery, Trigger
 from alerts.models.delivery import TOLD
-from console.pages.visit import clients_for, may_any, page, show
+from console.pages.visit import clients_for, may_any, page, show, wanted
 from monitors.models import Monitor, Probe
 from monitors.models.monitor import State
 from portal.clock import database_now
@@ -76,7 +76,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     }
     if not context["watched"]:
         context |= first_run(request, viewer)
-    return show(request, "console/overview.html", context)
+    return show(request, "console/overview.html", context, wanted(request, "live"))
 
 
 def counted(viewer: Viewer) -> tuple[Counter[str], list[dict[str, Any]]]:

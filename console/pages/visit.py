@@ -66,11 +66,18 @@ def zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo("UTC")
 
 
-def show(request: HttpRequest, template: str, context: dict[str, Any], *, live: str = "live", status: int = 200) -> HttpResponse:
-    """The whole page, or for a refresh in place only its fragment. A live page brings its own problem count."""
-    fragment = request.method == "GET" and bool(getattr(request, "htmx", False)) and bool(live)
-    answer = render(request, f"{template}#{live}" if fragment else template, context, status=status)
-    patch_vary_headers(answer, ["HX-Request"])
+def wanted(request: HttpRequest, *fragments: str) -> str:
+    """Which fragment of the page a refresh in place asks for; "" for the whole page."""
+    htmx = getattr(request, "htmx", None)
+    if request.method != "GET" or not htmx or htmx.history_restore_request:
+        return ""
+    return htmx.target if htmx.target in fragments else fragments[0]
+
+
+def show(request: HttpRequest, template: str, context: dict[str, Any], fragment: str = "", *, status: int = 200) -> HttpResponse:
+    """The whole page or one fragment of it. A live page sets `problems` to None and brings its own count."""
+    answer = render(request, f"{template}#{fragment}" if fragment else template, context, status=status)
+    patch_vary_headers(answer, ["HX-Request", "HX-Target"])
     return answer
 
 
@@ -154,8 +161,11 @@ def with_query(request: HttpRequest, **changes: Any) -> str:
 
 def spread_errors(form: Any, error: ValidationError, rename: Callable[[str], str] = lambda name: name) -> None:
     """Put a domain's complaints at the form's fields; what names no field of the form stands above it."""
-    by_field: dict[str, Iterable[str]] = error.message_dict if hasattr(error, "error_dict") else {"": error.messages}
+    by_field: dict[str, Iterable[str]] = error.message_dict if hasattr(error, "error_dict") else {"__all__": error.messages}
     for name, sentences in by_field.items():
-        field = rename(name)
         for sentence in sentences:
-            form.add_error(field if field in form.fields else None, sentence if field in form.fields or not name or name == "__all__" else f"{name}: {sentence}")
+            field, text = rename(name), sentence
+            if name == "__all__" and ": " in sentence and sentence.partition(": ")[0] in form.fields:  # a constraint names its column
+                field, _, text = sentence.partition(": ")
+            known = field in form.fields
+            form.add_error(field if known else None, text if known or name == "__all__" else f"{name}: {text}")

@@ -25,10 +25,10 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.serializers import BaseSerializer
 
 from portal.api.idempotency import Idempotent
-from portal.api.permissions import verb_of
+from portal.api.permissions import OwnersOnly, verb_of
 from portal.audit import Actor
 from portal.ownership import client_id_from
-from portal.tenancy import Viewer, viewer_of
+from portal.tenancy import ADMINISTER, Viewer, viewer_of
 
 
 class Router(SimpleRouter):
@@ -93,3 +93,14 @@ class TenantViewSet(mixins.CreateModelMixin, mixins.UpdateModelMixin, mixins.Des
         if not self.viewer.may(verb_of(self.request, self), client_id):
             where = "of this client" if client_id else "without a client"
             raise PermissionDenied(f"Your role or your token does not allow making one {where}.")
+
+
+class OwnersViewSet(PortalViewSet):
+    """Resources that only owners see: for everybody else their rows do not exist."""
+
+    permission_classes = [OwnersOnly]
+
+    def get_queryset(self) -> QuerySet:
+        rows = super().get_queryset()
+        fake = getattr(self, "swagger_fake_view", False)
+        return rows.none() if fake or not self.viewer.may(ADMINISTER, None) else rows

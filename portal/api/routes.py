@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from portal.api import people, resources
+from portal.api import installation, people, resources, tokens
 
 
 def register(router: SimpleRouter) -> None:
@@ -14,8 +14,8 @@ def register(router: SimpleRouter) -> None:
     router.register("services", resources.Services)
     router.register("contacts", resources.Contacts)
     router.register("contact-groups", resources.ContactGroups)
-    router.register("tokens", people.Tokens)
+    router.register("tokens", tokens.Tokens)
     router.register("users", people.Users)
     router.register("memberships", people.Memberships)
-    router.register("provider-settings", people.Providers)
-    router.register("audit-log", people.AuditLog)
+    router.register("provider-settings", installation.Providers)
+    router.register("audit-log", installation.AuditLog)

@@ -31,8 +31,10 @@ class OwnRow(serializers.PrimaryKeyRelatedField):
     def to_internal_value(self, data: Any) -> Model:
         try:
             return super().to_internal_value(data)
-        except (OverflowError, ValueError):
-            self.fail("does_not_exist", pk_value=data)
+        except OverflowError:  # a number larger than any id
+            raise ValidationError(
+                self.error_messages["does_not_exist"].format(pk_value=data), code="does_not_exist"
+            ) from None
 
 
 class TagNames(serializers.ListField):

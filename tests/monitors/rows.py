@@ -17,7 +17,7 @@ UP, DEGRADED, FAILING, UNKNOWN = 1, 2, 3, 0
 
 def probe(slug: str = "local", **more: Any) -> Probe:
     """The probe of this slug; all but `local` are made when asked for first."""
-    return Probe.objects.get_or_create(slug=slug, defaults={"name": slug.title(), **more})[0]
+    return Probe.objects.get_or_create(slug=slug, defaults={"name": slug.title(), "built_in": slug == "local", **more})[0]
 
 
 def monitor(of: Client | None = None, name: str = "shop", kind: str = "http", probes: Sequence[Probe] | None = None, tags: Sequence[str] = (), **fields: Any) -> Monitor:

@@ -18,12 +18,15 @@ from portal import audit, checks, environment, rotation, services, signals
 from portal.clock import database_now
 from portal.models import AuditEntry, AuditHead, Client, ProviderSettings, Token, User
 from tests import cast
+from tests.rig import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def manage(directory: Path, *arguments: str, database: str = "", **more: str) -> subprocess.CompletedProcess:
-    env = {**os.environ, "DATA_DIR": str(directory), "DATABASE_URL": database, **more}
+    tools = next((str(d) for d in postgres.binary_directories() if (d / "pg_dump").exists()), "")
+    path = os.pathsep.join(filter(None, [tools, os.environ.get("PATH", "")]))  # pg_dump must be as new as the server
+    env = {**os.environ, "PATH": path, "DATA_DIR": str(directory), "DATABASE_URL": database, **more}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
     )

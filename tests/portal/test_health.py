@@ -87,11 +87,14 @@ def test_metrics_are_for_this_machine_or_a_token_that_reads_everything(client):
     assert client.get("/metrics", **here, REMOTE_ADDR="192.0.2.7").status_code == 401
     for header in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA"):
         assert client.get("/metrics", **here, **{header: "198.51.100.1"}).status_code == 401
-    bearer = lambda plain: {
-        "HTTP_HOST": "portal.example",
-        "HTTP_AUTHORIZATION": f"Bearer {plain}",
-        "REMOTE_ADDR": "192.0.2.7",
-    }  # noqa: E731
+
+    def bearer(plain: str) -> dict[str, str]:
+        return {
+            "HTTP_HOST": "portal.example",
+            "HTTP_AUTHORIZATION": f"Bearer {plain}",
+            "REMOTE_ADDR": "192.0.2.7",
+        }
+
     assert client.get("/metrics", **bearer(cast.token(cast.make_auditor(), "read"))).status_code == 200
     assert client.get("/metrics", **bearer(cast.token(cast.make_staff(), "ping"))).status_code == 403
     assert client.get("/metrics", **bearer(cast.token(cast.alice(), "read"))).status_code == 403

@@ -86,10 +86,14 @@
     if (!polls(event.detail.elt)) return;
     setLive(event.detail.successful);
   });
+  // What somebody has unfolded stays unfolded.
+  let unfolded = [];
+  document.addEventListener("htmx:beforeSwap", () => { unfolded = all("details[open][id]").map((part) => part.id); });
   let selectedId = "";
   document.addEventListener("htmx:afterSettle", () => {
     const again = selectedId && document.getElementById(selectedId);
     if (again) again.classList.add("is-selected");
+    unfolded.map((id) => document.getElementById(id)).forEach((part) => { if (part) part.open = true; });
     showCount();
     refreshTimes();
   });

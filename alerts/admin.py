@@ -1,0 +1,388 @@
+"""Alerts, messages and channels: how are they searched, and what can be done with them at the desk?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from alerts import acts, channel_settings, channels, sender, services
+from alerts.models import (
+    Alert,
+    Attempt,
+    Channel,
+    ContactChannel,
+    Conversation,
+    Decision,
+    Delivery,
+    Destination,
+    Notice,
+    Silence,
+    Trigger,
+)
+from portal.admin import typed
+from portal.admin.desk import Desk, DoorForm, ObjectField, Truth, TruthInline
+from portal.admin.lists import Capped, When, WhenAt, each, severity, state_column, time_column
+from portal.audit import Actor
+from portal.clock import database_now
+
+
+# --- What is wrong ------------------------------------------------------------------------------------------------------
+class NoticeInline(TruthInline):
+    model = Notice
+    fields = readonly_fields = ("seq", "kind", "event", "severity", "created_at")
+    show_change_link = True
+
+
+@admin.register(Alert)
+class AlertDesk(Truth):
+    list_display = (
+        "title",
+        state_column("status", "Status"),
+        state_column("severity", "Severity", severity),
+        "client",
+        "entity_name",
+        "hold_reason",
+        time_column("created_at", "Since"),
+        "acknowledged_by",
+    )
+    list_filter = (When, "status", "severity", "source", "hold_reason", "client")
+    list_select_related = ("client",)
+    search_fields = ("title", "message", "entity_name", "client__name")
+    inlines = (NoticeInline,)
+    actions = ("acknowledge", "resolve")
+    paginator = Capped
+
+    @admin.action(description="Acknowledge", permissions=["operate"])
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
+        each(request, queryset, lambda a: acts.acknowledge(a, by=Actor.of(request), at=database_now()), "acknowledged")
+
+    @admin.action(description="Resolve", permissions=["operate"])
+    def resolve(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
+        each(request, queryset, lambda a: acts.resolve(a, by=Actor.of(request), at=database_now()), "resolved")
+
+
+class DecisionInline(TruthInline):
+    model = Decision
+    fields = readonly_fields = ("rule", "outcome", "reason")
+
+
+@admin.register(Notice)
+class NoticeDesk(Truth):
+    list_display = ("created_at", "type", "kind", state_column("severity", "Severity", severity), "alert", "client")
+    list_filter = (When, "kind", "severity")
+    list_select_related = ("alert", "client")
+    search_fields = ("type", "alert__title")
+    ordering = ("-id",)
+    inlines = (DecisionInline,)
+    paginator = Capped
+
+
+@admin.register(Decision)
+class DecisionDesk(Truth):
+    list_display = ("notice", "rule", "outcome", "reason")
+    list_filter = ("outcome",)
+    list_select_related = ("notice",)
+    search_fields = ("rule", "reason")
+    ordering = ("-id",)
+    paginator = Capped
+
+
+# --- What became of each message -----------------------------------------------------------------------------------------
+class AttemptInline(TruthInline):
+    model = Attempt
+    fields = readonly_fields = ("n", "at", "outcome", "response_code", "duration_ms", "error", "answer")
+
+
+@admin.register(Delivery)
+class DeliveryDesk(Truth):
+    list_display = (
+        "created_at",
+        state_column("state", "State"),
+        "channel",
+        "alert",
+        "kind",
+        "client",
+        "attempt",
+        "reason",
+        "via",
+    )
+    list_filter = (When, "state", "kind", "channel__type", "client")
+    list_select_related = ("channel", "alert", "client", "notice")
+    search_fields = ("channel__name", "reason", "alert__title", "via")
+    inlines = (AttemptInline,)
+    hidden = ("claimed_by", "lease_token")
+    actions = ("retry",)
+    paginator = Capped
+
+    @admin.action(description="Try again", permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+        each(
+            request,
+            queryset,
+            lambda row: acts.retry(row, by=Actor.of(request), at=database_now()),
+            "will be tried again",
+        )
+
+
+@admin.register(Attempt)
+class AttemptDesk(Truth):
+    list_display = ("at", "delivery", "n", "outcome", "response_code", "duration_ms", "error")
+    list_filter = (WhenAt, "outcome", "response_code")
+    list_select_related = ("delivery__channel",)
+    search_fields = ("error", "delivery__channel__name")
+    ordering = ("-id",)
+    paginator = Capped
+
+
+@admin.register(Conversation)
+class ConversationDesk(Truth):
+    list_display = ("alert", "destination_key", "provider_id", "told_seq")
+    list_select_related = ("alert",)
+    search_fields = ("alert__title", "=destination_key")
+    ordering = ("-id",)
+    paginator = Capped
+
+
+@admin.register(Destination)
+class DestinationDesk(Truth):
+    list_display = ("key", "first_at", "gathered_at")
+    search_fields = ("key",)
+    ordering = ("key",)
+
+
+# --- Where messages go ----------------------------------------------------------------------------------------------------
+@admin.register(Channel)
+class ChannelDesk(Desk):
+    """Its settings are those of its type's `Config`: the type is chosen first, then the form knows its fields."""
+
+    list_display = (
+        "name",
+        "type",
+        "client",
+        "contact",
+        "enabled",
+        "health",
+        time_column("last_success_at", "Last success"),
+    )
+    list_filter = ("type", "enabled", ("unhealthy_since", admin.EmptyFieldListFilter), "client")
+    list_select_related = ("client", "contact")
+    search_fields = ("name", "client__name", "contact__name")
+    autocomplete_fields = ("client", "contact")
+    actions = ("test",)
+    COMMON = ("name", "client", "contact")
+    REST = ("enabled", "group_window_seconds")
+
+    @admin.display(description="Health")
+    def health(self, row: Channel) -> str:
+        return row.unhealthy_reason if row.unhealthy_since else "well"
+
+    @admin.display(description="Settings")
+    def shown(self, row: Channel) -> str:
+        return ", ".join(f"{name}: {value}" for name, value in channel_settings.shown(row).items())
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.GET.get("type") in channels.KINDS or not self.has_add_permission(request):
+            return super().add_view(request, form_url, extra_context)
+        choices = [(f"?type={kind}", label, "") for kind, label in channels.choices()]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Which kind of channel?",
+            "choices": choices,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/choose.html", context)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **{**kwargs, "fields": (*self.COMMON, *self.REST)})
+        if not self._writes(request, obj):
+            return form
+        return type("ChannelForm", (form,), {**_fields(_type(request, obj), obj), "type": _type(request, obj)})
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if not self._writes(request, obj):
+            return (*self.COMMON, "type", "shown", *self.REST, "health")
+        return (
+            *self.COMMON,
+            *_fields(_type(request, obj), obj),
+            *self.REST,
+            *(("health", "last_answer") if obj else ()),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (
+            ("type", "shown", "health", "last_answer")
+            if not self._writes(request, obj)
+            else ("health", "last_answer")
+            if obj
+            else ()
+        )
+
+    def _writes(self, request: HttpRequest, obj: Any) -> bool:
+        known = _type(request, obj) in channels.KINDS
+        return known and (self.has_change_permission(request, obj) if obj else self.has_add_permission(request))
+
+    def through_the_door(self, form: DoorForm, by: Actor) -> Channel:
+        old = form.instance if form.instance.pk else None
+        given = typed.values_of(form.cleaned_data, _schema(form.type))
+        values = {
+            name: form.cleaned_data[name]
+            for name in (*self.COMMON, *self.REST)
+            if old is None or name in form.changed_data
+        }
+        return services.save_channel(old, by=by, settings=given, **values, **({} if old else {"type": form.type}))
+
+    def remove(self, row: Channel, by: Actor) -> None:
+        services.delete_channel(row, by=by)
+
+    @admin.action(description="Send a test message", permissions=["operate"])
+    def test(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        for channel in queryset[:5]:  # a person waits for each
+            row = sender.send_now(acts.test_delivery(channel, by=Actor.of(request), at=database_now()))
+            last = row.attempts.last()
+            say = messages.success if row.state == Delivery.State.DELIVERED else messages.error
+            say(
+                request,
+                f"{channel}: {row.get_state_display().lower()}" + (f" ({last.error})" if last and last.error else ""),
+            )
+
+
+def _type(request: HttpRequest, row: Channel | None) -> str:
+    return row.type if row is not None else request.GET.get("type", "")
+
+
+def _schema(kind: str) -> dict[str, Any]:
+    return channels.get(kind).Config.model_json_schema()
+
+
+def _fields(kind: str, row: Channel | None) -> dict[str, forms.Field]:
+    kept = frozenset(channel_settings.opened(row)) if row is not None else frozenset()
+    return typed.fields_of(_schema(kind), row.config if row is not None else {}, kept)
+
+
+@admin.register(ContactChannel)
+class ContactChannelDesk(Desk):
+    list_display = ("contact", "channel", "urgency", "delay_minutes")
+    list_filter = ("urgency", "channel__type")
+    list_select_related = ("contact", "channel")
+    search_fields = ("contact__name", "channel__name")
+    autocomplete_fields = ("contact", "channel")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("contact", "channel") if obj else ()
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {}
+
+    def create(self, by: Actor, values: dict[str, Any]) -> ContactChannel:
+        contact, channel = values["contact"], values["channel"]
+        services.set_ways(
+            contact, [*_ways(contact), {k: values[k] for k in ("channel", "urgency", "delay_minutes")}], by=by
+        )
+        return contact.ways.get(channel=channel)
+
+    def change(self, row: ContactChannel, by: Actor, values: dict[str, Any]) -> ContactChannel:
+        services.set_ways(
+            row.contact,
+            [{**way, **(values if way["channel"].pk == row.channel_id else {})} for way in _ways(row.contact)],
+            by=by,
+        )
+        return row.contact.ways.get(pk=row.pk)
+
+    def remove(self, row: ContactChannel, by: Actor) -> None:
+        services.set_ways(
+            row.contact, [way for way in _ways(row.contact) if way["channel"].pk != row.channel_id], by=by
+        )
+
+
+def _ways(contact: Any) -> list[dict[str, Any]]:
+    return [
+        {"channel": way.channel, "urgency": way.urgency, "delay_minutes": way.delay_minutes}
+        for way in contact.ways.select_related("channel")
+    ]
+
+
+# --- Who is told, and what is quiet -----------------------------------------------------------------------------------------
+@admin.register(Trigger)
+class TriggerDesk(Desk):
+    list_display = (
+        "name",
+        "client",
+        "filter_severities",
+        "filter_sources",
+        "filter_scopes",
+        "filter_tags",
+        "goes_to",
+        "enabled",
+    )
+    list_filter = ("enabled", "client")
+    list_select_related = ("client",)
+    search_fields = ("name", "client__name", "channels__name")
+    autocomplete_fields = ("client", "channels", "contacts", "groups")
+    renamed = {"channel_ids": "channels", "contact_ids": "contacts", "group_ids": "groups"}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("channels", "contacts", "groups")
+
+    @admin.display(description="Goes to")
+    def goes_to(self, row: Trigger) -> str:
+        return ", ".join(str(one) for one in [*row.channels.all(), *row.contacts.all(), *row.groups.all()]) or "nobody"
+
+    def create(self, by: Actor, values: dict[str, Any]) -> Trigger:
+        return services.save_trigger(None, by=by, **values)
+
+    def change(self, row: Trigger, by: Actor, values: dict[str, Any]) -> Trigger:
+        return services.save_trigger(row, by=by, **values)
+
+    def remove(self, row: Trigger, by: Actor) -> None:
+        services.delete_trigger(row, by=by)
+
+
+class SilenceForm(DoorForm):
+    matchers = ObjectField(help_text='What it covers, as {"source": "endpoint", "entity_id": "7"}; all must match.')
+
+
+@admin.register(Silence)
+class SilenceDesk(Desk):
+    form = SilenceForm
+    list_display = (
+        "reason",
+        "owner",
+        "client",
+        "starts_at",
+        "ends_at",
+        "until_recovered",
+        "cancelled_at",
+        "cancelled_by",
+    )
+    list_filter = (("cancelled_at", admin.EmptyFieldListFilter), "until_recovered", "client")
+    list_select_related = ("client",)
+    search_fields = ("reason", "owner", "client__name")
+    date_hierarchy = "starts_at"
+    autocomplete_fields = ("client",)
+    fields = ("reason", "client", "starts_at", "ends_at", "until_recovered", "matchers", "recurrence", "timezone")
+    actions = ("cancel",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # it is cancelled, not rewritten: what it hid refers to it
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def create(self, by: Actor, values: dict[str, Any]) -> Silence:
+        return services.save_silence(by=by, at=database_now(), **values)
+
+    @admin.action(description="Cancel", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Silence]) -> None:
+        each(
+            request,
+            queryset,
+            lambda row: acts.cancel_silence(row, by=Actor.of(request), at=database_now()),
+            "cancelled",
+        )

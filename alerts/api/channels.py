@@ -1,0 +1,176 @@
+"""Where can messages go, over the API? `url` is the shorthand of each type's main field; secrets go in and never out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiTypes, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from alerts import acts, channel_settings, channels, sender, services
+from alerts.models import Channel
+from alerts.opening import open_channel
+from portal.api.base import TenantViewSet
+from portal.api.errors import bad
+from portal.api.serializers import TenantSerializer
+from portal.clock import database_now
+from portal.models import ProviderSettings
+
+SHORTHANDS = ("headers", "secret")  # settings that SPEC 19 shows beside `url`
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class MainField(serializers.Field):
+    """The type's main field as text (an address list for e-mail may be a list, too)."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        simple = data if isinstance(data, list) else [data]
+        if any(isinstance(item, (dict, list)) for item in simple) or data is True or data is False:
+            raise serializers.ValidationError("Write it as text.")
+        return str(data) if isinstance(data, int) else data
+
+    def get_attribute(self, instance: Channel) -> Channel:
+        return instance
+
+    def to_representation(self, value: Channel) -> str:
+        return channel_settings.main(value)
+
+
+class SettingsMixin(serializers.Serializer):
+    """`type`, `url`, `config` and the shorthands of a channel's settings, gathered into `settings` and `said_at`."""
+
+    def gather(self, values: dict[str, Any], type_: str, row: Channel | None = None) -> dict[str, Any]:
+        """Take the settings out of the validated values; nothing to take, nothing added.
+
+        A whole body that was read, changed in one place and sent back says some things twice: what differs from the
+        row is meant.
+        """
+        settings: dict[str, Any] = dict(values.pop("config", None) or {})
+        said_at: dict[str, str] = {}
+        kind = channels.KINDS.get(type_)
+        shown = channel_settings.shown(row) if row is not None else {}
+        for key in ("url", *SHORTHANDS) if kind is not None else ():
+            if key not in values:
+                continue
+            value, name = values.pop(key), kind.main_field if key == "url" else key
+            if name not in kind.Config.model_fields:
+                if value not in (None, "", {}):
+                    raise bad({key: f"A {kind.label} channel has no setting “{key}”."})
+                continue
+            if name in settings and settings[name] != value:
+                if row is not None and value == (channel_settings.main(row) if key == "url" else shown.get(name, "")):
+                    continue
+                if settings[name] != shown.get(name):
+                    raise bad({key: f"This is said twice, here and in config.{name}; leave one out."})
+            settings[name], said_at[name] = value, key
+        if settings:
+            values |= {"settings": settings, "said_at": said_at}
+        return values
+
+
+class ChannelSerializer(SettingsMixin, TenantSerializer):
+    """A channel. It stays silent until a trigger or an escalation level names it."""
+
+    type = serializers.CharField(max_length=24, help_text=f"One of {', '.join(channels.KINDS)}.")
+    url = MainField(required=False, allow_null=True, help_text="The main setting of its type: URL, address, chat id, number, key.")
+    headers = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False, help_text="Webhook: extra headers, kept as secrets.")
+    secret = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=4000, help_text="Webhook: whsec_… to sign with.")
+    config = serializers.DictField(required=False, help_text="All settings of its type by name. Given ones change, secrets are shown masked.")
+    group_window_seconds = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=3600)
+    has_secret = serializers.SerializerMethodField()
+    healthy = serializers.SerializerMethodField(help_text="False from a permanent failure until a message arrives again.")
+    problem = serializers.SerializerMethodField(help_text="Why it cannot send now, with the cure; empty when it can.")
+
+    class Meta:
+        model = Channel
+        fields = [
+            "id", "client", "contact", "name", "type", "url", "headers", "secret", "config", "has_secret", "enabled", "group_window_seconds",
+            "healthy", "unhealthy_since", "unhealthy_reason", "last_success_at", "last_answer", "problem", "created_at",
+        ]  # fmt: skip
+        read_only_fields = ["contact", "unhealthy_since", "unhealthy_reason", "last_success_at", "last_answer"]
+        fixed = ("client", "type")
+
+    def get_has_secret(self, row: Channel) -> bool:
+        return bool(row.secrets)
+
+    def get_healthy(self, row: Channel) -> bool:
+        return row.unhealthy_since is None
+
+    def get_problem(self, row: Channel) -> str:
+        if "providers" not in self.context:
+            self.context["providers"] = {p.provider: p.values() for p in ProviderSettings.objects.all()}
+        try:
+            return open_channel(row, self.context["providers"]).ready()
+        except Exception as error:  # settings of another time, or a secret that no key opens: the list must still show it
+            return f"Its settings do not open ({type(error).__name__}): enter them again."
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        return self.gather(values, self.instance.type if self.instance else values.get("type", ""), self.instance)
+
+    def to_representation(self, row: Channel) -> dict[str, Any]:
+        row_shown = channel_settings.shown(row)
+        kind = channels.KINDS.get(row.type)
+        body = super().to_representation(_Readable(row, row_shown))
+        for name in SHORTHANDS:
+            if kind is None or name not in kind.Config.model_fields:
+                body.pop(name)
+        return body
+
+
+class _Readable:
+    """A channel's row with its settings as they may be read."""
+
+    def __init__(self, row: Channel, settings: dict[str, Any]) -> None:
+        self._row, self.config = row, settings
+        self.headers, self.secret = settings.get("headers", {}), settings.get("secret", "")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
+
+
+class TestAnswerSerializer(serializers.Serializer):
+    """What became of a test message."""
+
+    status = serializers.ChoiceField(choices=["delivered", "failed"])
+    response_code = serializers.IntegerField(allow_null=True)
+    error = serializers.CharField(allow_null=True)
+
+
+class Channels(TenantViewSet):
+    """Where messages can go."""
+
+    queryset = Channel.objects.all()
+    serializer_class = ChannelSerializer
+    filterset_fields = ["client", "type", "enabled", "contact", "name"]
+
+    def get_queryset(self) -> QuerySet:
+        return super().get_queryset().order_by("-id")
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        serializer.instance = services.save_channel(None, by=self.actor, **serializer.validated_data)
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        services.save_channel(serializer.instance, by=self.actor, **serializer.validated_data)
+
+    def perform_destroy(self, instance: Channel) -> None:
+        services.delete_channel(instance, by=self.actor)
+
+    @extend_schema(request=None, responses=TestAnswerSerializer)
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, **kwargs: Any) -> Response:
+        """Send one marked test message now, without retry, and say what the vendor answered."""
+        row = sender.send_now(acts.test_delivery(self.get_object(), by=self.actor, at=database_now()))
+        last = row.attempts.order_by("n").last()
+        delivered = row.state == row.State.DELIVERED
+        return Response(
+            {
+                "status": "delivered" if delivered else "failed",
+                "response_code": last.response_code if last else None,
+                "error": None if delivered else (last.error if last and last.error else row.reason) or "It was not delivered.",
+            }
+        )

@@ -1,0 +1,42 @@
+"""Where can one go, and what there wants attention? The main navigation and the counts beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import CharField, Count, QuerySet, Value
+
+from alerts.models import Alert
+from incidents.models import Incident
+from portal.registry import NavigationItem, add_badges, add_navigation
+from portal.tenancy import Viewer
+
+ITEMS = (
+    NavigationItem("Overview", "/", "overview", 10),
+    NavigationItem("Monitors", "/monitors/", "monitor", 20),
+    NavigationItem("Alerts", "/alerts/", "alert", 30),
+    NavigationItem("Incidents", "/incidents/", "incident", 40),
+    NavigationItem("Deliveries", "/deliveries/", "delivery", 50),
+    NavigationItem("Silences", "/silences/", "silence", 60),
+    NavigationItem("Triggers", "/triggers/", "right", 70),
+    NavigationItem("Channels", "/channels/", "external", 75),
+    NavigationItem("Clients", "/clients/", "client", 80),
+)
+
+
+def register() -> None:
+    """Hand them to the shell."""
+    add_navigation(*ITEMS)
+    add_badges(badges)
+
+
+def badges(viewer: Viewer) -> dict[str, int]:
+    """{address: how many are open there}, in one query: alerts that nothing else explains, and incidents."""
+    alerts = Alert.objects.for_user(viewer).filter(resolved_at=None).exclude(hold_reason="explained_by_parent")
+    rows = _counted(alerts, "/alerts/").union(_counted(Incident.objects.for_user(viewer).filter(resolved_at=None), "/incidents/"), all=True)
+    found = {row["where"]: row["n"] for row in rows}
+    return {**found, "problems": found.get("/alerts/", 0)}
+
+
+def _counted(rows: QuerySet[Any], where: str) -> QuerySet[Any]:
+    return rows.order_by().annotate(where=Value(where, output_field=CharField())).values("where").annotate(n=Count("pk"))

@@ -1,0 +1,55 @@
+"""What became of each message? The notification log: every attempt, what the vendor said, and a button to try again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from alerts import acts
+from alerts.models import Channel, Delivery
+from console.pages import visit
+from console.pages.alert import TONES
+from portal.audit import Actor
+from portal.clock import database_now
+from portal.models import Client
+from portal.tenancy import WRITE, viewer_of
+
+RETRIABLE = ("failed", "unknown")
+
+
+@visit.page
+def deliveries(request: HttpRequest) -> HttpResponse:
+    """`/deliveries/?client=&channel=&state=&alert=`"""
+    viewer = viewer_of(request)
+    wish = request.GET
+    rows = Delivery.objects.for_user(viewer).select_related("channel", "contact", "notice", "alert", "client").prefetch_related("attempts")
+    for key in ("client", "channel", "alert"):
+        if wish.get(key):
+            rows = rows.filter(**{f"{key}_id": visit.whole(wish[key]) or 0})
+    if wish.get("state"):
+        rows = rows.filter(state=wish["state"])
+    shown, newer, older = visit.cut(request, rows)
+    context: dict[str, Any] = {
+        "rows": [
+            {"delivery": d, "attempts": list(d.attempts.all()), "tone": TONES.get(d.state, "unknown"), "may_retry": d.state in RETRIABLE and viewer.may(WRITE, d.channel.client_id)}
+            for d in shown
+        ],
+        "newer_url": newer,
+        "older_url": older,
+        "states": Delivery.State.choices,
+        "channels": list(Channel.objects.for_user(viewer).only("pk", "name", "client")[:500]),
+        "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:500]),
+        "get": wish,
+        "filters": {k: v for k, v in wish.items() if k not in ("before", "after") and v},
+    }
+    return visit.show(request, "console/deliveries.html", context, visit.wanted(request, "live"))
+
+
+@visit.press
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    """Try a failed one anew."""
+    row = visit.found(Delivery.objects.for_user(request).select_related("channel"), pk)
+    visit.require(request, WRITE, row.channel)
+    return visit.act(request, reverse("deliveries"), "It is tried again now.", lambda: acts.retry(row, by=Actor.of(request), at=database_now()) and None)

@@ -1,0 +1,112 @@
+"""What happened, who has it, what was said about it? One incident: two states side by side, and one timeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from alerts.models import Alert, Delivery
+from console.pages import visit
+from console.pages.alert import TONES
+from console.pages.overview import shape_of, word_of
+from incidents import engine, services
+from incidents.models import Incident
+from monitors.models import Monitor
+from portal.audit import Actor
+from portal.clock import database_now
+from portal.errors import Refused
+from portal.tenancy import ACK, WRITE, viewer_of
+
+KINDS = (("", "Everything"), ("people", "People"), ("pages", "Pages sent"), ("machine", "Machine"))
+STORY_TONES = {"opened": "down", "joined": "down", "acknowledged": "info", "update": "info", "alert_resolved": "up", "resolved": "up", "reopened": "degraded"}
+PEOPLE = frozenset(("acknowledged", "update", "reopened", "edited"))
+MOST = 300
+
+
+class UpdateForm(forms.Form):
+    """What those outside are told, and how far it is."""
+
+    status = forms.ChoiceField(label="Status", help_text="Goes forward only. Resolved ends the incident.")
+    message = forms.CharField(label="Message", widget=forms.Textarea(attrs={"rows": 3}), max_length=5000, help_text="Plain words for those who wait.")
+
+    def __init__(self, incident: Incident, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        ahead = engine.ORDER[engine.ORDER.index(incident.status) :]
+        self.fields["status"].choices = [(s, Incident.Status(s).label) for s in ahead]  # type: ignore[attr-defined]
+
+
+@visit.page
+def incident(request: HttpRequest, pk: int) -> HttpResponse:
+    """`/incidents/2/?show=people`; a POST is an update."""
+    viewer = viewer_of(request)
+    i = visit.found(Incident.objects.for_user(viewer).select_related("client", "service", "parent"), pk)
+    form = UpdateForm(i, request.POST if request.method == "POST" else None)
+    if request.method == "POST":
+        visit.require(request, WRITE, i)
+        if form.is_valid():
+            try:
+                services.update(i, **form.cleaned_data, by=Actor.of(request), at=database_now())
+            except Refused as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                messages.success(request, "The update is on the record.")
+                return redirect("incident", pk=pk)
+    alerts = list(Alert.objects.for_user(viewer).filter(incident_link__incident=i).order_by("-pk")[:100])
+    show = request.GET.get("show", "")
+    affected = {m.pk: m for m in Monitor.objects.for_user(viewer).filter(pk__in=i.affected_monitor_ids)}
+    context = {
+        "problems": None,
+        "incident": i,
+        "form": form,
+        "update_url": reverse("incident", args=[pk]),
+        "alerts": [{"row": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in alerts],
+        "affected": [affected[pk] for pk in i.affected_monitor_ids if pk in affected],
+        "timeline": timeline(i, alerts, viewer, show),
+        "kinds": KINDS,
+        "show": show,
+        "may_ack": viewer.may(ACK, i.client_id),
+        "may_write": viewer.may(WRITE, i.client_id),
+        "is_resolved": i.resolved_at is not None,
+    }
+    return visit.show(request, "console/incident.html", context, visit.wanted(request, "live"), status=400 if form.is_bound else 200)
+
+
+def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[dict[str, Any]]:
+    """What people and the machine did, merged with the pages sent, newest first."""
+    story: list[dict[str, Any]] = []
+    for e in i.timeline.order_by("-seq")[:MOST]:
+        person = e.kind in PEOPLE or (e.kind in ("opened", "resolved") and e.by not in ("", "Watchkeeper"))
+        if show in ("", "people" if person else "machine"):
+            story.append({"at": e.at, "seq": e.seq, "tone": STORY_TONES.get(e.kind, "unknown"), "entry": e, "status": e.data.get("status", "") if e.kind == "update" else ""})
+    if show in ("", "pages"):
+        rows = Delivery.objects.for_user(viewer).filter(alert__in=[a.pk for a in alerts]).select_related("channel", "contact", "notice")
+        for d in rows.order_by("-pk")[:MOST] if alerts else ():
+            story.append({"at": d.finished_at or d.created_at, "seq": 0, "tone": TONES.get(d.state, "unknown"), "delivery": d})
+    return sorted(story, key=lambda e: (e["at"], e["seq"]), reverse=True)
+
+
+@visit.press
+def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """acknowledge, resolve, reopen."""
+    i = visit.found(Incident.objects.for_user(request), pk)
+    if verb not in engine.MOVES:
+        raise Http404
+    visit.require(request, ACK, i)
+    by, at, words = Actor.of(request), database_now(), request.POST.get("reason", "").strip()[:5000]
+
+    def do() -> str:
+        if verb == "acknowledge":
+            services.acknowledge(i, by=by, at=at, name=str(request.user))
+            return "You have it: its alerts are acknowledged, escalation stops, nothing is published."
+        if verb == "resolve":
+            services.resolve(i, by=by, at=at, message=words)
+            return "Resolved, for the public and for those who respond."
+        services.reopen(i, by=by, at=at, message=words)
+        return "Open again: investigating, and nobody has it yet."
+
+    return visit.act(request, reverse("incident", args=[pk]), "", do)

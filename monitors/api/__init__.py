@@ -1,0 +1,16 @@
+"""Which of the API's resources are about monitors? Monitors with what was seen of them, probes, the simulator."""
+
+from __future__ import annotations
+
+from rest_framework.routers import SimpleRouter
+
+
+def register(router: SimpleRouter) -> None:
+    """Add them to the router of /api/v1/."""
+    from monitors.api.monitors import Monitors
+    from monitors.api.probes import Probes
+    from monitors.api.simulator import Simulator
+
+    router.register("monitors", Monitors)
+    router.register("probes", Probes)
+    router.register("simulate", Simulator, basename="simulate")
