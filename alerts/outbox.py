@@ -19,14 +19,14 @@ from django.db.models import F, Q
 
 from alerts import channels, engine, gathering, telling
 from alerts.models import Alert, Attempt, Channel, Conversation, Delivery
-from portal import bells
+from portal import bells, sets
 from portal.clock import database_now, parameter
 from portal.models import Worker
 
 log = logging.getLogger("watchkeeper.outbox")
 
 LEASE = timedelta(seconds=45)  # above the longest send (30 s); a dead worker's claims are freed much sooner
-PER_CLIENT, PER_DESTINATION = 8, 2
+PER_CLIENT, PER_DESTINATION = 48, 16
 GONE_AFTER = timedelta(seconds=4)
 
 _CLAIM = """
@@ -34,17 +34,20 @@ WITH busy AS (
   SELECT destination_key, COALESCE(client_id, 0) AS client, count(*) AS n FROM alerts_delivery WHERE state = 'sending' GROUP BY destination_key, COALESCE(client_id, 0)
 ), heads AS (
   SELECT d.id, d.destination_key, COALESCE(d.client_id, 0) AS client, d.priority, d.next_attempt_at,
-         row_number() OVER (PARTITION BY d.destination_key ORDER BY d.priority, d.next_attempt_at, d.id) AS in_destination,
-         row_number() OVER (PARTITION BY COALESCE(d.client_id, 0) ORDER BY d.priority, d.next_attempt_at, d.id) AS in_client
+         row_number() OVER (PARTITION BY d.destination_key ORDER BY d.priority, d.next_attempt_at, d.id) AS in_destination
   FROM alerts_delivery d
   WHERE d.state = 'pending' AND d.gather = %(no)s AND d.next_attempt_at <= %(at)s
     AND NOT EXISTS (SELECT 1 FROM alerts_delivery e WHERE e.alert_id = d.alert_id AND e.destination_key = d.destination_key AND e.seq < d.seq
                     AND e.state IN ('pending', 'sending'))
-), chosen AS (
-  SELECT h.id FROM heads h
+), possible AS (
+  SELECT h.id, h.client, h.priority, h.next_attempt_at,
+         row_number() OVER (PARTITION BY h.client ORDER BY h.priority, h.next_attempt_at, h.id) AS in_client
+  FROM heads h
   WHERE h.in_destination + COALESCE((SELECT sum(b.n) FROM busy b WHERE b.destination_key = h.destination_key), 0) <= %(per_destination)s
-    AND h.in_client + COALESCE((SELECT sum(b.n) FROM busy b WHERE b.client = h.client), 0) <= %(per_client)s
-  ORDER BY h.priority, h.next_attempt_at, h.id LIMIT %(limit)s
+), chosen AS (
+  SELECT p.id FROM possible p
+  WHERE p.in_client + COALESCE((SELECT sum(b.n) FROM busy b WHERE b.client = p.client), 0) <= %(per_client)s
+  ORDER BY p.priority, p.next_attempt_at, p.id LIMIT %(limit)s
 )
 UPDATE alerts_delivery SET state = 'sending', claimed_by = %(worker)s, lease_token = %(token)s, lease_until = %(until)s, attempt = attempt + 1
 WHERE state = 'pending' AND id IN (SELECT id FROM chosen) RETURNING id
@@ -94,7 +97,7 @@ def _pointless(row: Delivery, at: datetime) -> bool:
     if told.exists():
         return False
     Delivery.objects.filter(pk=row.pk, lease_token=row.lease_token).update(
-        state=Delivery.State.EXPIRED, reason="The failure never reached this channel, so its recovery is not told.", lease_token=None, lease_until=None, finished_at=at
+        state=Delivery.State.EXPIRED, reason="The failure never reached this channel, so its recovery is not told.", claimed_by="", lease_token=None, lease_until=None, finished_at=at
     )
     return True
 
@@ -151,7 +154,7 @@ def _write(rows: list[Delivery]) -> None:
             state="delivered", reason="", claimed_by="", lease_token=None, lease_until=None, finished_at=max(d.finished_at for d in well if d.finished_at)
         )
     fields = ["state", "reason", "claimed_by", "lease_token", "lease_until", "ambiguous", "next_attempt_at", "finished_at"]
-    Delivery.objects.bulk_update([d for d in rows if d.state != "delivered"], fields)
+    sets.write([d for d in rows if d.state != "delivered"], fields)
 
 
 def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:

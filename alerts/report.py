@@ -17,6 +17,7 @@ from django.db import transaction
 from alerts import engine, telling
 from alerts.models import Alert
 from alerts.signals import alert_changed, alert_closed, alert_opened
+from portal import sets
 from portal.audit import PORTAL, Actor
 
 
@@ -120,7 +121,7 @@ def close(alerts: list[Alert], *, at: datetime, by: Actor, quiet: bool = False, 
     for alert in alerts:
         alert.status, alert.resolved_at, alert.resolved_by, alert.updated_at = Alert.Status.RESOLVED, at, by.name if manual else "", at
         alert.hold_reason, alert.held_by = "", None
-    Alert.objects.bulk_update(alerts, ["status", "resolved_at", "resolved_by", "updated_at", "hold_reason", "held_by"])
+    sets.write(alerts, ["status", "resolved_at", "resolved_by", "updated_at", "hold_reason", "held_by"])
     alert_closed.send(Alert, alerts=alerts, at=at, by=by, manual=manual)
     telling.tell_recoveries(alerts, at=at, quiet=quiet, by=by.name if manual else "")
     telling.release_children(alerts, at=at)

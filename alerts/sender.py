@@ -56,6 +56,8 @@ class Sender(Resident):
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sender-smtp")
 
     def step(self) -> float:
+        if self.in_flight > 8:
+            time.sleep(0.005)  # let answers come together: one transaction for many
         self._settle()
         instant = time.monotonic()
         if not pulse.sure_since(instant):

@@ -15,7 +15,7 @@ from django.db.models import Q
 from alerts import engine, facts, snapshot
 from alerts.models import Alert, Decision, Delivery, Notice, Silence
 from alerts.models.delivery import ENDED, TOLD
-from portal import bells
+from portal import bells, sets
 
 CHILD_GRACE = timedelta(seconds=15)  # after a parent's recovery a child gets this long to be seen well itself
 PRIORITY = {"critical": 2, "warning": 4, "info": 6}
@@ -60,7 +60,7 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
             deliveries.append(_delivery(notice, o, told, around))
     Delivery.objects.bulk_create(deliveries)
     Decision.objects.bulk_create(decisions)
-    Alert.objects.bulk_update(changed, ["next_seq", "hold_reason", "held_by", "incident_id", "links"])
+    sets.write(changed, ["next_seq", "hold_reason", "held_by", "incident_id", "links"])
     hold_children([o.alert for o in occasions])
     bells.ring_on_commit(bells.SEND)
 
@@ -95,7 +95,7 @@ def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, b
             elif row.state in TOLD or row.state in (Delivery.State.SENDING, Delivery.State.PENDING):
                 told[row.destination_key] = row
         heard.append((alert, {k: d for k, d in told.items() if d.wants_recovery}))
-    Delivery.objects.bulk_update(dropped, ["state", "reason", "finished_at"])
+    sets.write(dropped, ["state", "reason", "finished_at"])
     speaking = [(a, told) for a, told in heard if told and not quiet]
     if not speaking:
         return
@@ -105,7 +105,7 @@ def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, b
         alert.next_seq += 1
         notices.append(snapshot.notice(alert, Notice.Kind.RECOVERED, at, around.names, by=by))
     Notice.objects.bulk_create(notices)
-    Alert.objects.bulk_update([a for a, _ in speaking], ["next_seq"])
+    sets.write([a for a, _ in speaking], ["next_seq"])
     Delivery.objects.bulk_create(
         Delivery(
             notice=notice, alert=alert, seq=notice.seq, kind=notice.kind, destination_key=key, channel_id=before.channel_id, contact_id=before.contact_id,
@@ -131,7 +131,7 @@ def _hold(alerts: list[Alert], reason: str, silence: int | None) -> int:
     """Hold what was not attempted yet."""
     for alert in alerts:
         alert.hold_reason, alert.held_by = reason, silence
-    Alert.objects.bulk_update(alerts, ["hold_reason", "held_by"])
+    sets.write(alerts, ["hold_reason", "held_by"])
     held = Delivery.objects.filter(alert__in=alerts, state=Delivery.State.PENDING, attempt=0)
     Decision.objects.bulk_create(Decision(notice_id=n, rule=reason, outcome="held", reason="") for n in held.values_list("notice_id", flat=True).distinct())
     return held.update(state=Delivery.State.HELD, hold_reason=reason, silence_id=silence)
@@ -175,7 +175,7 @@ def reconsider(alerts: list[Alert], *, at: datetime, not_before: datetime | None
             alert.hold_reason, alert.held_by = "", None
             released.append(alert)
     if released:
-        Alert.objects.bulk_update(released, ["hold_reason", "held_by"])
+        sets.write(released, ["hold_reason", "held_by"])
         rows = Delivery.objects.filter(alert__in=released, state=Delivery.State.HELD)
         rows.update(state=Delivery.State.PENDING, hold_reason="", next_attempt_at=max(at, not_before) if not_before else at)
         bells.ring_on_commit(bells.SEND)

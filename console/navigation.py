@@ -18,7 +18,7 @@ ITEMS = (
     NavigationItem("Incidents", "/incidents/", "incident", 40),
     NavigationItem("Deliveries", "/deliveries/", "delivery", 50),
     NavigationItem("Silences", "/silences/", "silence", 60),
-    NavigationItem("Triggers", "/triggers/", "right", 70),
+    NavigationItem("Triggers", "/triggers/", "people", 70),
     NavigationItem("Channels", "/channels/", "external", 75),
     NavigationItem("Clients", "/clients/", "client", 80),
 )

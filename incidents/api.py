@@ -9,7 +9,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -109,7 +109,7 @@ class IncidentSerializer(TenantSerializer):
         fixed = ()
         extra_kwargs = {"status": {"required": False}, "responder_status": {"required": False}, "auto_resolve": {"required": False}}
 
-    @extend_schema(responses=serializers.ListField(child=serializers.DictField()))
+    @extend_schema_field(serializers.ListField(child=serializers.DictField()))
     def get_alerts(self, incident: Incident) -> list[dict[str, Any]]:
         return [alert_body(link.alert) for link in incident.alert_links.all()]
 

@@ -17,7 +17,7 @@ from incidents import engine
 from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
 from incidents.signals import incident_changed
 from monitors.models import Monitor
-from portal import audit
+from portal import audit, sets
 from portal.audit import PORTAL, Actor
 from portal.errors import Refused
 
@@ -81,12 +81,12 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
         if a.monitor_id and a.monitor_id not in i.affected_monitor_ids:
             i.affected_monitor_ids = [*i.affected_monitor_ids, a.monitor_id]
         touched[i.pk] = i
-    Incident.objects.bulk_update(touched.values(), ["next_seq", "last_alert_at", "affected_monitor_ids"])
+    sets.write(touched.values(), ["next_seq", "last_alert_at", "affected_monitor_ids"])
     TimelineEntry.objects.bulk_create(entries)
     IncidentAlert.objects.bulk_create([IncidentAlert(incident=i, alert=a, joined_at=at) for i, a in fresh + joined])
     for i, a in fresh + joined:
         a.incident_id, a.links = i.pk, {**a.links, "incident_title": i.title}
-    Alert.objects.bulk_update([a for _, a in fresh + joined], ["incident_id", "links"])
+    sets.write([a for _, a in fresh + joined], ["incident_id", "links"])
     if fresh:
         incident_changed.send(Incident, incidents=[i for i, _ in fresh], at=at, change="opened")
     if touched:
@@ -117,7 +117,7 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
             entries.append(TimelineEntry(incident=i, seq=i.next_seq, at=at, kind="resolved", by=by.name, text="Everything has recovered."))
             i.next_seq += 1
             resolved.append(i)
-    Incident.objects.bulk_update(incidents.values(), ["status", "responder_status", "resolved_at", "resolved_by", "next_seq"])
+    sets.write(incidents.values(), ["status", "responder_status", "resolved_at", "resolved_by", "next_seq"])
     TimelineEntry.objects.bulk_create(entries)
     Update.objects.bulk_create([Update(incident=i, status=Incident.Status.RESOLVED, message="", by=by.name, created_at=at) for i in resolved])
     if resolved:

@@ -20,7 +20,7 @@ from monitors import blindness, engine, plans, store, subjects
 from monitors.models import Monitor, Probe, ProbeState, StateChange
 from monitors.models.monitor import State
 from monitors.signals import state_changed
-from portal import bells
+from portal import bells, sets
 from portal.clock import database_now
 from portal.residents import Resident
 
@@ -118,7 +118,7 @@ def _follow(judged: list[Judged], at: datetime) -> None:
         for j in stepped
     )  # fmt: skip
     flapping = _flapping([j for j in stepped if State.PENDING not in (j.before, j.decision.state)], at)
-    Monitor.objects.bulk_update([j.monitor for j in moved], ["state", "state_since", "state_reason", "state_version", "flapping_since"])
+    sets.write([j.monitor for j in moved], ["state", "state_since", "state_reason", "state_version", "flapping_since"])
     telling = [j for j in judged if j.decision.alarming or (j.decision.state == State.UP and j.before != State.UP)]
     if telling:
         loaded = {m.pk: m for m in subjects.with_tags(Monitor.objects.filter(pk__in=[j.monitor.pk for j in telling]))}

@@ -188,7 +188,7 @@ RAW_RESULT_DAYS = env.integer("RAW_RESULT_DAYS", 7)
 CHANGE_DAYS = env.integer("CHANGE_DAYS", 90)
 ROLLUP_DAYS = env.integer("ROLLUP_DAYS", 400)
 PROBE_CONCURRENCY = env.integer("PROBE_CONCURRENCY", 500)
-SEND_CONCURRENCY = env.integer("SEND_CONCURRENCY", 64)
+SEND_CONCURRENCY = env.integer("SEND_CONCURRENCY", 256)
 
 # --- Logs: structured, with the request's id, without secrets --------------------------------------------------------------
 LOGGING = {

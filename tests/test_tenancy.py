@@ -19,6 +19,8 @@ from django.db import models
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from incidents.models import Incident
+from portal.clock import database_now
 from portal.models import AuditEntry, Membership, ProviderSettings, Token
 from portal.tenancy import TenantQuerySet, tenant_path_of
 from tests import cast
@@ -133,6 +135,10 @@ def _provider() -> ProviderSettings:
     return ProviderSettings.objects.get_or_create(provider="twilio")[0]
 
 
+def _incident() -> Incident:
+    return Incident.objects.filter(client=cast.acme()).first() or Incident.objects.create(client=cast.acme(), title="Checkout is down", created_at=database_now())
+
+
 # Route -> what stands in its braces: an object of Acme's, or of the MSP's alone. Extend it with your app's.
 ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     "api/v1/clients/{pk}": lambda: {"pk": cast.acme().pk},
@@ -167,6 +173,7 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     "api/v1/monitors/{pk}/resume": lambda: {"pk": cast.monitor().pk},
     "api/v1/monitors/{pk}/uptime": lambda: {"pk": cast.monitor().pk},
     "api/v1/probes/{pk}": lambda: {"pk": cast.probe().pk},
+    **{f"api/v1/incidents/{{pk}}{tail}": lambda: {"pk": _incident().pk} for tail in ("", "/acknowledge", "/reopen", "/resolve", "/timeline", "/updates")},
     "api/alerts/{pk}/resolve": lambda: {"pk": cast.alert().pk},
 }
 

@@ -21,6 +21,7 @@ from portal.errors import Refused
 from portal.tenancy import ACK, WRITE, viewer_of
 
 TONES = {"delivered": "up", "failed": "down", "unknown": "degraded", "held": "maintenance", "pending": "info", "sending": "info"}
+ATTEMPTS = {"delivered": "delivered", "retry": "failed, to be tried again", "permanent": "failed for good", "ambiguous": "perhaps delivered", "lost": "interrupted"}
 HOLDS = {
     "in_maintenance": "It is being worked on (maintenance).",
     "explained_by_parent": "What it depends on is down too; that one's alert speaks for it.",
@@ -77,7 +78,7 @@ def timeline(a: Alert, deliveries: list[Delivery]) -> list[dict[str, Any]]:
     if a.resolved_at:
         story.append({"at": a.resolved_at, "tone": "up", "text": f"Resolved by {a.resolved_by}" if a.resolved_by else "Recovered"})
     for d in deliveries:
-        story.append({"at": _when(d), "tone": TONES.get(d.state, "unknown"), "delivery": d, "attempts": list(d.attempts.all()), "open": d.state in ("pending", "sending", "held")})
+        story.append({"at": _when(d), "tone": TONES.get(d.state, "unknown"), "delivery": d, "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()], "open": d.state in ("pending", "sending", "held")})
     return sorted(story, key=lambda entry: (entry["at"], "delivery" in entry))
 
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from alerts import acts
 from alerts.models import Channel, Delivery
 from console.pages import visit
-from console.pages.alert import TONES
+from console.pages.alert import ATTEMPTS, TONES
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.models import Client
@@ -33,7 +33,7 @@ def deliveries(request: HttpRequest) -> HttpResponse:
     shown, newer, older = visit.cut(request, rows)
     context: dict[str, Any] = {
         "rows": [
-            {"delivery": d, "attempts": list(d.attempts.all()), "tone": TONES.get(d.state, "unknown"), "may_retry": d.state in RETRIABLE and viewer.may(WRITE, d.channel.client_id)}
+            {"delivery": d, "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()], "tone": TONES.get(d.state, "unknown"), "may_retry": d.state in RETRIABLE and viewer.may(WRITE, d.channel.client_id)}
             for d in shown
         ],
         "newer_url": newer,

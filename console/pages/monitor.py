@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from alerts.models import Alert
 from console.pages import visit
-from console.pages.overview import shape_of, word_of
+from console.pages.overview import WORST, shape_of, word_of
 from monitors import checks, history, services, subjects
 from monitors.checks.heartbeat import next_due
 from monitors.models import Certificate, FailureBody, Monitor, Ping, ProbeState, Result, StateChange
@@ -24,7 +24,7 @@ from portal.audit import Actor
 from portal.clock import database_now
 from portal.tenancy import WRITE, viewer_of
 
-RECENT = 12
+RECENT, LOOKED_AT = 12, 60
 TONES = {"down": "down", "degraded": "degraded", "up": "up", "maintenance": "maintenance"}
 VOTES = {1: "up", 2: "degraded", 3: "failing", 0: "unknown"}
 FIGURES = ("1h", "24h", "7d", "30d", "90d")
@@ -32,38 +32,45 @@ FIGURES = ("1h", "24h", "7d", "30d", "90d")
 
 @visit.page
 def monitor(request: HttpRequest, pk: int) -> HttpResponse:
-    """`/monitors/7/`: `#live` is what changes with every check, `#charts` what changes with every hour."""
+    """`/monitors/7/`: `#live` is its state, `#charts` how it has fared, `#story` what was just seen."""
     rows = Monitor.objects.for_user(request).select_related("client", "site", "service", "parent").prefetch_related("tags")
     m = visit.found(rows, pk)
     at = database_now()
-    fragment = visit.wanted(request, "live", "charts")
+    fragment = visit.wanted(request, "live", "charts", "story")
     context: dict[str, Any] = {"monitor": m, "may_change": viewer_of(request).may(WRITE, m.client_id), "at": at}
     if fragment in ("", "charts"):
         context |= charted(request, m, at)
     if fragment in ("", "live"):
-        context |= now_of(request, m, at)
+        context |= now_of(request, m)
+    if fragment in ("", "story"):
+        context |= story_of(request, m, at)
     if not fragment:
         context |= settings_of(m) | {"snippets": snippets(m), "children": list(m.children.for_user(request).only("pk", "name", "state")[:50])}
     return visit.show(request, "console/monitor.html", context, fragment)
 
 
-def now_of(request: HttpRequest, m: Monitor, at: datetime) -> dict[str, Any]:
-    """What was just seen, and what is open about it."""
+def now_of(request: HttpRequest, m: Monitor) -> dict[str, Any]:
+    """What is open about it, and a job's pings."""
+    opened = Alert.objects.for_user(request).filter(monitor_id=m.pk, resolved_at=None).alias(worst=WORST).order_by("worst", "pk").first()
+    return {"open_alert": opened, "open_state": shape_of(opened) if opened else "", **heartbeat_of(m, list(m.views.all()) if m.kind == "heartbeat" else [])}
+
+
+def story_of(request: HttpRequest, m: Monitor, at: datetime) -> dict[str, Any]:
+    """What was just seen from where, and what came of it."""
     views = list(m.views.select_related("probe").order_by("probe__name"))
-    recent = list(Result.objects.filter(monitor_id=m.pk, ts__gte=at - timedelta(days=8)).order_by("-ts")[:RECENT])
+    recent = list(Result.objects.filter(monitor_id=m.pk, ts__gte=at - timedelta(days=8)).order_by("-ts")[:LOOKED_AT])
     names = {v.probe_id: v.probe.name for v in views}
     alerts = list(Alert.objects.for_user(request).filter(monitor_id=m.pk).order_by("-pk")[:8])
+    rows = phase_rows(recent, names)
     return {
-        "views": [{"row": v, "name": v.probe.name, "status": view_status(v), "vote": VOTES[v.vote], "blind": v.probe.blind_since} for v in views],
+        "views": [{"row": v, "name": v.probe.name, "status": view_status(v), "blind": v.probe.blind_since} for v in views],
         "passive": checks.KINDS[m.kind].passive if m.kind in checks.KINDS else False,
-        "recent": [{"row": r, "probe": names.get(r.probe_id, "a former probe"), "status": VOTES[r.status]} for r in recent],
-        "phases": charts.phases_stacked(phase_rows(recent, names)) if any(r.total_ms and r.connect_ms is not None for r in recent) else "",
+        "recent": [{"row": r, "probe": names.get(r.probe_id, "a former probe"), "status": VOTES[r.status]} for r in recent[:RECENT]],
+        "phases": charts.phases_stacked(rows) if rows else "",
         "changes": [{"row": c, "tone": TONES.get(c.to_state, "unknown")} for c in StateChange.objects.filter(monitor=m).order_by("-at", "-version")[:10]],
         "alerts": [{"row": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in alerts],
-        "open_alert": next((a for a in alerts if not a.is_resolved), None),
         "certificate": certificate_of(m, at),
         "body": FailureBody.objects.filter(monitor=m).order_by("-at").first() if m.state in ("down", "degraded") else None,
-        **heartbeat_of(m, views),
     }
 
 

@@ -56,7 +56,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     states, per_client = counted(viewer)
     open_alerts = Alert.objects.for_user(viewer).filter(resolved_at=None)
     shown = open_alerts.exclude(hold_reason="explained_by_parent")
-    rows = list(shown.select_related("client").alias(worst=WORST).order_by("worst", "created_at", "pk")[: MOST + 1])
+    rows = list(shown.select_related("client").alias(worst=WORST).order_by("worst", "-status", "created_at", "pk")[: MOST + 1])
     context = {
         "problems": None,
         "problem_list": problems_of(rows[:MOST], viewer),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from alerts import acts, outbox, services
 from alerts.models import Alert, Channel, ContactChannel, Decision, Delivery, Notice, Silence, Trigger
@@ -115,10 +116,13 @@ def test_it_runs_in_the_transaction_of_the_change_or_not_at_all(ops):
     assert Alert.objects.count() == Delivery.objects.count() == 0
 
 
-def test_a_thousand_failures_cost_as_many_questions_as_ten(ops, django_assert_max_num_queries):
-    with django_assert_max_num_queries(60):
-        tell(*(failing(n) for n in range(300)))
-    assert Delivery.objects.count() == 300
+def test_three_hundred_failures_ask_the_database_hardly_more_than_ten(ops, django_assert_max_num_queries):
+    few, many = [failing(n) for n in range(10)], [failing(n) for n in range(100, 400)]
+    with CaptureQueriesContext(connection) as before:
+        tell(*few)
+    with django_assert_max_num_queries(len(before) + 70):  # the same questions; long lists go in several pieces on SQLite
+        tell(*many)
+    assert Delivery.objects.count() == 310
 
 
 def test_the_first_message_can_name_the_incident_that_was_opened_for_it(ops):
@@ -280,7 +284,7 @@ def test_a_child_that_is_still_down_after_the_grace_is_told(ops):
     (child,) = tell(failing(2, later(seconds=5), parent="monitor:1"))
     stage.drain(later(seconds=5))
     tell(well(1, later(1)))
-    assert [(d.alert_id, d.kind) for d in stage.drain(later(1, seconds=16))][-1] == (child.pk, "opened")
+    assert (child.pk, "opened") in [(d.alert_id, d.kind) for d in stage.drain(later(1, seconds=16))]
 
 
 def test_a_parent_that_fails_a_moment_later_holds_what_its_child_has_not_sent(ops):

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from alerts.models import Alert, Channel, Delivery, Notice, Trigger
+from alerts.models import Alert, Channel, ContactChannel, Delivery, Notice, Trigger
 from alerts.report import Report, report
 from incidents.models import Incident
 from monitors import services
@@ -52,6 +52,14 @@ class Scene:
         )
         self.channels[row.pk] = path
         return row
+
+    def reach_later(self, client: Client, minutes: int) -> Channel:
+        """A person of this client hears by webhook, if nobody has acknowledged within these minutes."""
+        person = cast.contact(client, "Late")
+        channel = self._channel(client, "webhook", f"/late/{client.pk}", 0)
+        ContactChannel.objects.create(contact=person, channel=channel, delay_minutes=minutes)
+        Trigger.objects.get(client=client, name=f"Everything of client {self.clients.index(client)}").contacts.add(person)
+        return channel
 
     def fail(self, count: int, *, at_once: int = 10) -> list[int]:
         """`count` monitors fail, `at_once` in a transaction, the clients in turn; returns their alerts' ids."""

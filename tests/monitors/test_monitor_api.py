@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitors import services
+from monitors import partitions, services
 from monitors.models import Certificate, Monitor, Probe, Result, StateChange
 from portal.clock import database_now
 from portal.models import AuditEntry
@@ -24,6 +24,14 @@ def body(**more) -> dict:
         "timeout_seconds": 5, "confirmation_seconds": 0, "confirmation_count": 2, "recovery_seconds": 0, "recovery_count": 1, "degraded_latency_ms": None,
         "degraded_loss_percent": None, "quorum": 1, "probes": ["local"], "parent": None, "tags": ["Prod"], **more,
     }  # fmt: skip
+
+
+@pytest.fixture
+def today():
+    """Now, with a place to write results."""
+    at = database_now().replace(microsecond=0)
+    partitions.ensure_ahead(at)
+    return at
 
 
 def fields(answer) -> dict:
@@ -44,8 +52,8 @@ def test_a_monitor_is_made_as_the_specification_says():
     assert AuditEntry.objects.get(action="monitor.create").client_id == cast.acme().pk
 
 
-def test_what_was_seen_is_told():
-    m, at = monitor(), database_now()
+def test_what_was_seen_is_told(today):
+    m, at = monitor(), today
     Result.objects.bulk_create([result(m, at - timedelta(seconds=20), UP), result(m, at, FAILING, None, error_class="connect_refused", message="The connection was refused", dns_ms=1.25)])
     m.views.update(last_at=at, status=FAILING)
     shown = cast.api(cast.make_auditor()).get(f"/api/v1/monitors/{m.pk}/").json()
@@ -246,9 +254,9 @@ def test_a_pushed_result_is_taken_and_a_bad_one_refused():
 
 
 # --- Reading -----------------------------------------------------------------------------------------------------------------
-def test_results_are_read_by_time_and_probe_page_by_page():
+def test_results_are_read_by_time_and_probe_page_by_page(today):
     far = probe("frankfurt")
-    m, at = monitor(probes=[probe(), far]), database_now().replace(microsecond=0)
+    m, at = monitor(probes=[probe(), far]), today
     Result.objects.bulk_create([result(m, at - timedelta(seconds=n), by=by) for n in range(10) for by in (probe(), far)])
     caller = cast.api(cast.viewer())
     path, seen = f"/api/v1/monitors/{m.pk}/results?limit=7", []
