@@ -55,7 +55,9 @@ def masked(value: Any) -> Any:
 
 
 # --- In -----------------------------------------------------------------------------------------------------------------
-def settle(type_: str, row: Channel | None, given: Mapping[str, Any], said_at: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any], bool]:
+def settle(
+    type_: str, row: Channel | None, given: Mapping[str, Any], said_at: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, Any], bool]:
     """(config, secrets, whether it goes elsewhere now) after `given` was sent. ValidationError at the body's keys."""
     try:
         kind = channels.get(type_)

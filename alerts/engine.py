@@ -258,7 +258,8 @@ def route(f: Facts, rules: Sequence[Rule], at: datetime, *, usable: Mapping[int,
     `usable` says of every channel why it cannot be used ("" = it can); a channel that is missing there is skipped.
     `owners` says whose it is: a client's channel never hears of another client, whatever a trigger names.
     """
-    plan, best, others = Plan(), {}, 0
+    plan, others = Plan(), 0
+    best: dict[int, Told] = {}
     for rule in rules:
         why_not = refuses(rule, f, at)
         if why_not:

@@ -37,6 +37,7 @@ class Around:
     silences: tuple[Silence, ...]
     open_parents: set[str]
     owners: dict[int, int | None] = field(default_factory=dict)
+    matchers: dict[datetime, tuple[engine.Matcher, ...]] = field(default_factory=dict)
 
     def of(self, alert: Alert, at: datetime, *, flapping: bool = False) -> engine.Facts:
         """The facts of one alert at a moment."""
@@ -48,8 +49,14 @@ class Around:
             site_name=site.name if site else "", service=alert.service_id, tags=frozenset(alert.tags),
             parent_open=bool(alert.parent) and alert.parent in self.open_parents, flapping=flapping,
             snoozed=alert.snoozed_until_recovered or (alert.snoozed_until is not None and alert.snoozed_until > at),
-            silences=tuple(matcher(s) for s in self.silences if holds(s, at)),
+            silences=self.silent(at),
         )  # fmt: skip
+
+    def silent(self, at: datetime) -> tuple[engine.Matcher, ...]:
+        """The silences that hold at a moment; worked out once for all alerts of that moment."""
+        if at not in self.matchers:
+            self.matchers[at] = tuple(matcher(s) for s in self.silences if holds(s, at))
+        return self.matchers[at]
 
     def why(self, alert: Alert) -> str:
         """A sentence for a hold."""

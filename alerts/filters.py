@@ -58,7 +58,9 @@ def scopes(text: str) -> str:
     for word in found:
         noun, colon, identity = word.partition(":")
         if not colon or noun not in NOUNS:
-            raise ValueError(f"{word[:40]!r} is not a scope; write <noun>:<id> as endpoint:7. Nouns: {', '.join(NOUNS)}.")
+            raise ValueError(
+                f"{word[:40]!r} is not a scope; write <noun>:<id> as endpoint:7. Nouns: {', '.join(NOUNS)}."
+            )
         shape = _CLIENT if noun == "client" else _NUMBER if noun in ("site", "service") else _ENTITY
         if not shape.fullmatch(identity):
             wanted = "an id or a slug" if noun == "client" else "an id"
@@ -149,7 +151,9 @@ def recurrence(text: str, starts_at: datetime, zone: str) -> str:
     names = [name for name, _ in parts]
     unknown = [name for name in names if name not in PARTS]
     if unknown or len(set(names)) != len(names):
-        raise ValueError(f"A recurrence is made of {', '.join(PARTS)}, each once; its time of day is that of starts_at.")
+        raise ValueError(
+            f"A recurrence is made of {', '.join(PARTS)}, each once; its time of day is that of starts_at."
+        )
     values = dict(parts)
     if values.get("FREQ") not in OFTEN:
         raise ValueError(f"FREQ is one of {', '.join(OFTEN)}.")
@@ -191,7 +195,11 @@ def _comes(values: Mapping[str, str], start: datetime) -> bool:
     There the search of a rule that never comes (30 February) ends within a few decades instead of eight thousand years.
     """
     endless = ";".join(f"{name}={value}" for name, value in values.items() if name not in ("UNTIL", "COUNT"))
-    twin = next(y for y in range(9960, 9988) if isleap(y) == isleap(start.year) and date(y, 1, 1).weekday() == date(start.year, 1, 1).weekday())
+    twin = next(
+        y
+        for y in range(9960, 9988)
+        if isleap(y) == isleap(start.year) and date(y, 1, 1).weekday() == date(start.year, 1, 1).weekday()
+    )
     try:
         return next(iter(rrulestr(endless, dtstart=start.replace(year=twin))), None) is not None
     except (ValueError, TypeError, KeyError, IndexError) as error:

@@ -6,14 +6,17 @@ Per destination the first alert goes at once; what follows within the window is 
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from alerts import engine, facts
 from alerts.models import Channel, Delivery, Destination, Notice
 from alerts.models.alert import RANK
 from alerts.snapshot import moment
+
+log = logging.getLogger("watchkeeper.gathering")
 
 MOST_LINES = 20
 
@@ -23,7 +26,19 @@ def step(at: datetime) -> int:
     waiting = list(
         Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, next_attempt_at__lte=at).order_by().values_list("destination_key", flat=True).distinct()[:200]
     )
-    return sum(_turn(key, at) for key in sorted(waiting))
+    return sum(_safe_turn(key, at) for key in sorted(waiting))
+
+
+def _safe_turn(key: str, at: datetime) -> int:
+    """One destination's turn. Should a message in it break the gathering, they all go out by themselves instead."""
+    try:
+        return _turn(key, at)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("messages to %s cannot be gathered; each is sent by itself", key)
+        Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, destination_key=key, next_attempt_at__lte=at).update(gather=False)
+        return 0
 
 
 def _turn(key: str, at: datetime) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -71,12 +71,20 @@ class Outcome:
     retry_after: float | None = None
 
 
-def claim(worker: str, limit: int, at: datetime) -> list[Delivery]:
-    """Take up to `limit` due deliveries under a fresh lease. Gathering is decided first."""
+def new_token() -> int:
+    """A fencing token."""
+    return random.getrandbits(62)
+
+
+def claim(worker: str, limit: int, at: datetime, token: int | None = None) -> list[Delivery]:
+    """Take up to `limit` due deliveries under a fresh lease. Gathering is decided first.
+
+    When it raises, rows may have been taken all the same (committed, and the answer lost): `forgo` the token then.
+    """
     if limit <= 0:
         return []
     gathering.step(at)
-    token = random.getrandbits(62)
+    token = new_token() if token is None else token
     values = {
         "no": False, "at": parameter(at), "per_destination": PER_DESTINATION, "per_client": PER_CLIENT, "limit": limit, "worker": worker, "token": token, "until": parameter(at + LEASE),
     }  # fmt: skip
@@ -221,6 +229,21 @@ def give_back(rows: Sequence[Delivery]) -> int:
             state=Delivery.State.PENDING, attempt=F("attempt") - 1, claimed_by="", lease_token=None, lease_until=None
         )
         for r in rows
+    )
+
+
+def park(o: Outcome) -> int:
+    """End a delivery whose result cannot be written in full: delivered or failed, nothing else follows from it."""
+    state = Delivery.State.DELIVERED if o.outcome == "delivered" else Delivery.State.FAILED
+    return Delivery.objects.filter(pk=o.delivery_id, lease_token=o.token, state=Delivery.State.SENDING).update(
+        state=state, reason="Its result could not be stored; see the log.", claimed_by="", lease_token=None, lease_until=None, finished_at=o.at
+    )
+
+
+def forgo(tokens: Collection[int]) -> int:
+    """Give back whatever was claimed under tokens of which nothing was begun."""
+    return Delivery.objects.filter(lease_token__in=list(tokens), state=Delivery.State.SENDING).update(
+        state=Delivery.State.PENDING, attempt=F("attempt") - 1, claimed_by="", lease_token=None, lease_until=None
     )
 
 

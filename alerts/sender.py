@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from alerts import outbox
 from alerts.channels.base import Channel as Kind
@@ -47,6 +48,7 @@ class Sender(Resident):
         self.done: queue.SimpleQueue[outbox.Outcome] = queue.SimpleQueue()
         self.unbegun: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self.checked_at = 0.0
+        self.doubtful: set[int] = set()  # tokens of claims that perhaps succeeded, and of which nothing was begun
 
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -66,9 +68,15 @@ class Sender(Resident):
         if time.monotonic() - self.checked_at > 1:
             self.checked_at = time.monotonic()
             outbox.release_due(at)
-        rows = outbox.claim(WORKER_ID, self.capacity - self.in_flight, at)
+        if self.doubtful:
+            outbox.forgo(self.doubtful)
+            self.doubtful.clear()
+        token = outbox.new_token()
+        self.doubtful.add(token)  # until everything is on its way: the database may go away at any statement
+        rows = outbox.claim(WORKER_ID, self.capacity - self.in_flight, at, token)
+        letters = prepare(rows, at) if rows else []
+        self.doubtful.clear()
         if rows:
-            letters = prepare(rows, at)
             for row, kind, message in letters:
                 self.in_flight += 1
                 self._launch(row, kind, message, at, instant)
@@ -106,12 +114,26 @@ class Sender(Resident):
             outcomes.append(self.done.get())
         if outcomes:
             try:
-                outbox.finish(outcomes)
+                self._store(outcomes)
             except Exception:
                 for outcome in outcomes:  # they wait here until the database is back; their lease stands meanwhile
                     self.done.put(outcome)
                 raise
             self.in_flight -= len(outcomes)
+
+    def _store(self, outcomes: list[outbox.Outcome]) -> None:
+        """Write results; one that cannot be stored is parked and does not hold up the others."""
+        try:
+            outbox.finish(outcomes)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            if len(outcomes) == 1:
+                log.exception("the result of delivery %s cannot be stored; it is parked", outcomes[0].delivery_id)
+                outbox.park(outcomes[0])
+                return
+            for outcome in outcomes:
+                self._store([outcome])
 
     def end(self) -> None:
         until = time.monotonic() + 28

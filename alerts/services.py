@@ -26,7 +26,12 @@ LONGEST_SILENCE = timedelta(days=366)
 
 # --- Channels ---------------------------------------------------------------------------------------------------------
 def save_channel(
-    row: Channel | None, *, by: Actor, settings: Mapping[str, Any] | None = None, said_at: Mapping[str, str] | None = None, **values: Any
+    row: Channel | None,
+    *,
+    by: Actor,
+    settings: Mapping[str, Any] | None = None,
+    said_at: Mapping[str, str] | None = None,
+    **values: Any,
 ) -> Channel:
     """Make (row None) or change a channel. `settings` are those of its type: given ones change, "" or null removes one,
     a masked one stays. `said_at` says where a setting stood in the body when that was not `config.<name>`."""
@@ -119,9 +124,21 @@ def save_silence(
     except ValidationError as error:
         raise ValidationError({"timezone": error.messages}) from None
     starts_at = starts_at or at
-    ends = [name for name, given in (("ends_at", ends_at), ("duration_seconds", duration_seconds), ("until_recovered", until_recovered or None)) if given is not None]
+    ends = [
+        name
+        for name, given in (
+            ("ends_at", ends_at),
+            ("duration_seconds", duration_seconds),
+            ("until_recovered", until_recovered or None),
+        )
+        if given is not None
+    ]
     if len(ends) != 1:
-        sentence = "Say when it ends: ends_at, duration_seconds, or until_recovered." if not ends else f"Give one end only, not {' and '.join(ends)}."
+        sentence = (
+            "Say when it ends: ends_at, duration_seconds, or until_recovered."
+            if not ends
+            else f"Give one end only, not {' and '.join(ends)}."
+        )
         raise ValidationError({ends[-1] if ends else "ends_at": sentence})
     if duration_seconds is not None:
         if not 1 <= duration_seconds <= LONGEST_SILENCE.total_seconds():
@@ -168,7 +185,9 @@ def set_ways(contact: Contact, ways: Sequence[Mapping[str, Any]], *, by: Actor) 
                 if channel.pk in wanted:
                     raise ValidationError({"channel": "This channel is named twice."})
             except ValidationError as error:
-                raise ValidationError({f"channels.{number}.{key}": said for key, said in error.message_dict.items()}) from None
+                raise ValidationError(
+                    {f"channels.{number}.{key}": said for key, said in error.message_dict.items()}
+                ) from None
             wanted[channel.pk] = way
         for gone in contact.ways.exclude(channel__in=wanted).select_related("channel"):
             gone.delete()
@@ -176,11 +195,20 @@ def set_ways(contact: Contact, ways: Sequence[Mapping[str, Any]], *, by: Actor) 
                 _retire(gone.channel, by)
         for channel_id, way in wanted.items():
             ContactChannel.objects.update_or_create(
-                contact=contact, channel_id=channel_id, defaults={"urgency": way.get("urgency", "all"), "delay_minutes": way.get("delay_minutes", 0)}
+                contact=contact,
+                channel_id=channel_id,
+                defaults={"urgency": way.get("urgency", "all"), "delay_minutes": way.get("delay_minutes", 0)},
             )
         after = _pictures(contact)
         if after != before:
-            audit.record("contact.channels", contact, by=by, client_id=contact.client_id, before={"channels": before}, after={"channels": after})
+            audit.record(
+                "contact.channels",
+                contact,
+                by=by,
+                client_id=contact.client_id,
+                before={"channels": before},
+                after={"channels": after},
+            )
 
 
 def _channel_of(contact: Contact, way: Mapping[str, Any], by: Actor) -> Channel:
@@ -189,15 +217,26 @@ def _channel_of(contact: Contact, way: Mapping[str, Any], by: Actor) -> Channel:
     if row is None:
         name = way.get("name") or f"{contact.name} ({way.get('type', '')})"
         return save_channel(
-            None, by=by, client=contact.client, contact=contact, type=way.get("type", ""), name=name[:120], settings=way.get("settings"), said_at=way.get("said_at")
+            None,
+            by=by,
+            client=contact.client,
+            contact=contact,
+            type=way.get("type", ""),
+            name=name[:120],
+            settings=way.get("settings"),
+            said_at=way.get("said_at"),
         )
     if row.client_id != contact.client_id:
-        raise ValidationError({"channel": "This channel belongs to somebody else; choose one of the contact's own client."})
+        raise ValidationError(
+            {"channel": "This channel belongs to somebody else; choose one of the contact's own client."}
+        )
     if row.contact_id not in (None, contact.pk):
         raise ValidationError({"channel": "This is another person's own channel."})
     if way.get("settings"):
         if row.contact_id != contact.pk:
-            raise ValidationError({"channel": f"A shared channel is changed by itself: PATCH /api/v1/channels/{row.pk}."})
+            raise ValidationError(
+                {"channel": f"A shared channel is changed by itself: PATCH /api/v1/channels/{row.pk}."}
+            )
         save_channel(row, by=by, settings=way["settings"], said_at=way.get("said_at"))
     return row
 

@@ -39,7 +39,7 @@ def run(scheme: str, monitors: int, interval: float, seconds: float, warm: float
         http, https, _ = stack.enter_context(stage.nginx(directory))
         env = stage.ours(pg.create_database("bench"), vk.url(), directory)
         url = f"http://127.0.0.1:{http}/" if scheme == "http" else f"https://127.0.0.1:{https}/"
-        config = {"url": url} | ({"verify_tls": False} if scheme == "https" else {})
+        config = {"url": url}
         seed(env, "--count", str(monitors), "--interval", str(interval), "--config", json.dumps(config))
         log = directory / "log"
         workers = [stack.enter_context(stage.process("up", "--only", name, env=env, log=log)) for name in ("probe", "page")]

@@ -36,7 +36,11 @@ def nginx(directory: Path, workers: int = 1) -> Iterator[tuple[int, int, psutil.
     if not Path(NGINX).exists():
         raise FileNotFoundError("NOT RUN: nginx is not installed (apt-get install nginx-light)")
     http, https = free_port(), free_port()
-    certificate = Authority().issue(["localhost"])
+    authority = Authority()
+    certificate = authority.issue()
+    # What our processes trust: the machine's own bundle (its size is part of the cost) and this authority.
+    system = Path("/etc/ssl/certs/ca-certificates.crt")
+    (directory / "trusted.pem").write_bytes((system.read_bytes() if system.is_file() else b"") + authority.trust(directory).read_bytes())
     (directory / "cert.pem").write_bytes(_bytes(certificate.chain))
     (directory / "key.pem").write_bytes(_bytes(certificate.key))
     config = directory / "nginx.conf"
@@ -64,7 +68,7 @@ def ours(database_url: str, redis_url: str, directory: Path, **more: str) -> dic
     """The environment of our processes."""
     keys = {"SECRET_KEY": "bench-" + "x" * 50, "ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
-    env = kept | keys | {"DATA_DIR": str(directory), "OUTBOUND_ALLOW": "127.0.0.0/8", "DJANGO_SETTINGS_MODULE": "portal.settings", "LOG_LEVEL": "WARNING", "PYTHONPATH": str(ROOT)}
+    env = kept | keys | {"DATA_DIR": str(directory), "OUTBOUND_ALLOW": "127.0.0.0/8", "DJANGO_SETTINGS_MODULE": "portal.settings", "LOG_LEVEL": "WARNING", "PYTHONPATH": str(ROOT), "SSL_CERT_FILE": str(directory / "trusted.pem")}
     if database_url:
         env["DATABASE_URL"] = database_url
     if redis_url:

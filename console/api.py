@@ -22,7 +22,9 @@ def build() -> Router:
     for name in SOURCES:
         if find_spec(name) is not None:
             import_module(name).register(router)
-    router.registry = [(prefix, ASSEMBLED.get(prefix, viewset), basename) for prefix, viewset, basename in router.registry]
+    router.registry = [
+        (prefix, ASSEMBLED.get(prefix, viewset), basename) for prefix, viewset, basename in router.registry
+    ]
     return router
 
 

@@ -27,7 +27,11 @@ MOST_WAYS = 20
 class WaySerializer(SettingsMixin, serializers.Serializer):
     """One way to reach a contact."""
 
-    channel = OwnRow(required=False, queryset=Channel.objects.all(), help_text="A channel that exists; without it one is made of type, url and config.")
+    channel = OwnRow(
+        required=False,
+        queryset=Channel.objects.all(),
+        help_text="A channel that exists; without it one is made of type, url and config.",
+    )
     urgency = serializers.ChoiceField(choices=ContactChannel.Urgency.choices, default=ContactChannel.Urgency.ALL)
     delay_minutes = serializers.IntegerField(default=0, min_value=0, max_value=1440)
     type = serializers.CharField(required=False, max_length=24)
@@ -41,7 +45,9 @@ class WaySerializer(SettingsMixin, serializers.Serializer):
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         row = values.get("channel")
         if row is None and not values.get("type"):
-            raise serializers.ValidationError({"channel": ["Name a channel, or give type and url for one of their own."]})
+            raise serializers.ValidationError(
+                {"channel": ["Name a channel, or give type and url for one of their own."]}
+            )
         if row is not None and values.get("url") == channel_settings.main(row):
             values.pop("url")  # sent back as it was shown
         return self.gather(values, row.type if row is not None else values["type"], row)

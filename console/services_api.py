@@ -9,22 +9,34 @@ from rest_framework import serializers
 from rest_framework.serializers import BaseSerializer
 
 from incidents import rules
-from incidents.api import NullOnly
+from incidents.bodies import NullOnly
 from incidents.models import Incident, ServiceRules
 from portal import services
 from portal.api import resources
 from portal.models import Service
 
-COLUMNS = {"incident_creation": "creation", "merge_window_minutes": "merge_window_minutes", "default_incident_severity": "default_severity"}
+COLUMNS = {
+    "incident_creation": "creation",
+    "merge_window_minutes": "merge_window_minutes",
+    "default_incident_severity": "default_severity",
+}
 
 
 class ServiceSerializer(resources.ServiceSerializer):
     """A logical group of monitors, and how its incidents open."""
 
-    incident_creation = serializers.ChoiceField(choices=ServiceRules.Creation.choices, required=False, source="incident_rules.creation")
-    merge_window_minutes = serializers.IntegerField(required=False, min_value=0, max_value=rules.LONGEST_MERGE_MINUTES, source="incident_rules.merge_window_minutes")
+    incident_creation = serializers.ChoiceField(
+        choices=ServiceRules.Creation.choices, required=False, source="incident_rules.creation"
+    )
+    merge_window_minutes = serializers.IntegerField(
+        required=False, min_value=0, max_value=rules.LONGEST_MERGE_MINUTES, source="incident_rules.merge_window_minutes"
+    )
     default_incident_severity = serializers.ChoiceField(
-        choices=Incident.Severity.choices, required=False, allow_null=True, allow_blank=True, source="incident_rules.default_severity"
+        choices=Incident.Severity.choices,
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        source="incident_rules.default_severity",
     )
     auto_publish_page = NullOnly(source="incident_rules.auto_publish_page")
     escalation_policy = NullOnly(write_only=True)
@@ -36,7 +48,11 @@ class ServiceSerializer(resources.ServiceSerializer):
         body = super().to_representation(service)
         row = getattr(service, "incident_rules", None) or ServiceRules(service=service)
         body |= {name: getattr(row, column) or None for name, column in COLUMNS.items()}
-        return body | {"merge_window_minutes": row.merge_window_minutes, "auto_publish_page": row.auto_publish_page, "escalation_policy": None}
+        return body | {
+            "merge_window_minutes": row.merge_window_minutes,
+            "auto_publish_page": row.auto_publish_page,
+            "escalation_policy": None,
+        }
 
 
 class Services(resources.Services):
@@ -63,7 +79,11 @@ class Services(resources.Services):
         values = dict(serializer.validated_data)
         values.pop("escalation_policy", None)
         own = values.pop("incident_rules", {})
-        return values, {name: value or "" if name == "default_severity" else value for name, value in own.items() if name in rules.FIELDS}
+        return values, {
+            name: value or "" if name == "default_severity" else value
+            for name, value in own.items()
+            if name in rules.FIELDS
+        }
 
     def _keep(self, serializer: BaseSerializer, service: Service, own: dict[str, Any]) -> None:
         if own:

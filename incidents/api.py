@@ -9,7 +9,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -18,139 +18,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from alerts.snapshot import alert_body
 from incidents import services
+from incidents.bodies import (
+    AcknowledgeSerializer,
+    EntrySerializer,
+    IncidentSerializer,
+    MessageSerializer,
+    UpdateSerializer,
+)
 from incidents.models import Incident, Update
 from incidents.timeline import timeline
 from monitors.api.filters import by_id, words
 from monitors.models import Monitor
 from portal.api.base import ReadOnlyTenantViewSet
 from portal.api.errors import bad
-from portal.api.serializers import OwnRow, TenantSerializer
 from portal.clock import database_now
-from portal.models import Client, Service
 from portal.tenancy import ACK, WRITE
-
-MOST_AFFECTED = 1000
-OWN_DOORS = {"status": "updates", "responder_status": "acknowledge, /resolve or /reopen"}
-CREATED_WITH = ("client", "service_id", "status_page_id")
-
-
-class UpdateSerializer(serializers.ModelSerializer):
-    """What was told to those outside."""
-
-    status = serializers.ChoiceField(choices=Incident.Status.choices, required=False, help_text="Forward only; left out: as it is.")
-    message = serializers.CharField(required=False, allow_blank=True, default="", max_length=20_000)
-
-    class Meta:
-        model = Update
-        fields = ["id", "status", "message", "by", "created_at"]
-        read_only_fields = ["by", "created_at"]
-
-
-class AcknowledgeSerializer(serializers.Serializer):
-    """Who takes it; left out: the caller."""
-
-    acknowledged_by = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=200)
-
-
-class MessageSerializer(serializers.Serializer):
-    """What to say with it."""
-
-    message = serializers.CharField(required=False, allow_blank=True, default="", max_length=20_000)
-
-
-class EntrySerializer(serializers.Serializer):
-    """One thing that happened."""
-
-    at = serializers.DateTimeField()
-    kind = serializers.CharField()
-    by = serializers.CharField()
-    text = serializers.CharField()
-    data = serializers.DictField()
-
-
-class NullOnly(serializers.Field):
-    """A link to something that does not exist yet: null is taken, everything else refused."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(required=False, allow_null=True, **kwargs)
-
-    def to_internal_value(self, data: Any) -> None:
-        raise serializers.ValidationError(f"There is no such row: {str(data)[:40]!r}. Use null.")
-
-    def to_representation(self, value: Any) -> Any:
-        return value
-
-
-class IncidentSerializer(TenantSerializer):
-    """An incident with its alerts and what was said of it."""
-
-    client = OwnRow(queryset=Client.objects.all(), required=False, allow_null=True, help_text="Known from the monitors or the service when left out.")
-    title = serializers.CharField(max_length=200)
-    severity = serializers.ChoiceField(choices=Incident.Severity.choices, required=False)
-    message = serializers.CharField(required=False, allow_blank=True, default="", max_length=20_000, write_only=True)
-    notify = serializers.BooleanField(required=False, default=True, write_only=True, help_text="Route and escalate it as an alert.")
-    service_id = OwnRow(queryset=Service.objects.all(), source="service", required=False, allow_null=True)
-    status_page_id = NullOnly()
-    affected_monitor_ids = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False, max_length=MOST_AFFECTED)
-    affected_http_job_ids = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False, max_length=MOST_AFFECTED, source="affected_monitor_ids")
-    alerts = serializers.SerializerMethodField()
-    updates = UpdateSerializer(many=True, read_only=True)
-
-    class Meta:
-        model = Incident
-        fields = [
-            "id", "client", "title", "severity", "status", "responder_status", "message", "notify", "auto_created", "auto_resolve", "created_at", "created_by",
-            "acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by", "service_id", "status_page_id", "parent", "affected_monitor_ids",
-            "affected_http_job_ids", "alerts", "updates",
-        ]  # fmt: skip
-        read_only_fields = ["auto_created", "created_at", "created_by", "acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by", "parent"]
-        fixed = ()
-        extra_kwargs = {"status": {"required": False}, "responder_status": {"required": False}, "auto_resolve": {"required": False}}
-
-    @extend_schema_field(serializers.ListField(child=serializers.DictField()))
-    def get_alerts(self, incident: Incident) -> list[dict[str, Any]]:
-        return [alert_body(link.alert) for link in incident.alert_links.all()]
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        if isinstance(data, dict):
-            if "affected_http_job_ids" in data:  # both names sent back: the one that was changed counts
-                ours = data.get("affected_monitor_ids")
-                now = self.instance.affected_monitor_ids if self.instance is not None else None
-                if ours is None or ours == now:
-                    data = {**data, "affected_monitor_ids": data["affected_http_job_ids"]}
-                data = {name: value for name, value in data.items() if name != "affected_http_job_ids"}
-            if self.instance is None and "client" not in data and (data.get("service_id") or data.get("affected_monitor_ids")):
-                data = {**data, "client": None}  # it follows from them
-        return super().to_internal_value(data)
-
-    def validate_affected_monitor_ids(self, ids: list[int]) -> list[int]:
-        """Only monitors that the caller sees, and those that the incident names already."""
-        ids = list(dict.fromkeys(ids))
-        known = set(Monitor.objects.for_user(self.context["request"]).filter(pk__in=[i for i in ids if i < 2**63]).values_list("pk", flat=True))
-        known |= set(self.instance.affected_monitor_ids) if self.instance is not None else set()
-        missing = [str(i) for i in ids if i not in known]
-        if missing:
-            raise serializers.ValidationError(f"No such monitor: {', '.join(missing[:10])}.")
-        return ids
-
-    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        if self.instance is not None:
-            for name, door in OWN_DOORS.items():
-                if name in values and values[name] != getattr(self.instance, name):
-                    raise serializers.ValidationError({name: [f"Use POST /api/v1/incidents/{self.instance.pk}/{door}."]})
-            for name in CREATED_WITH:
-                column = name.removesuffix("_id") if name == "service_id" else name
-                if column in values and values[column] != getattr(self.instance, column):
-                    raise serializers.ValidationError({name: ["This cannot be changed; open a new incident instead."]})
-        return values
-
-    def to_representation(self, incident: Incident) -> dict[str, Any]:
-        body = super().to_representation(incident)
-        for name in ("created_by", "acknowledged_by", "resolved_by"):
-            body[name] = body[name] or None
-        return body
 
 
 class IncidentFilter(django_filters.FilterSet):
@@ -190,7 +73,10 @@ class Incidents(UpdateModelMixin, ReadOnlyTenantViewSet):
         values = serializer.validated_data
         client_id = self._owner(values)
         if not self.viewer.may(WRITE, client_id):
-            raise PermissionDenied("Your role or your token does not allow opening one " + ("of this client." if client_id else "without a client."))
+            raise PermissionDenied(
+                "Your role or your token does not allow opening one "
+                + ("of this client." if client_id else "without a client.")
+            )
         incident = services.create(
             title=values["title"], severity=values.get("severity", Incident.Severity.MAJOR), status=values.get("status", Incident.Status.INVESTIGATING), message=values["message"],
             client_id=client_id, service=values.get("service"), affected_monitor_ids=values.get("affected_monitor_ids", ()), notify=values["notify"], by=self.actor,
@@ -205,7 +91,12 @@ class Incidents(UpdateModelMixin, ReadOnlyTenantViewSet):
             return values["client"].pk
         if values.get("service") is not None:
             return values["service"].client_id
-        return Monitor.objects.filter(pk__in=values.get("affected_monitor_ids", ())).order_by().values_list("client_id", flat=True).first()
+        return (
+            Monitor.objects.filter(pk__in=values.get("affected_monitor_ids", ()))
+            .order_by()
+            .values_list("client_id", flat=True)
+            .first()
+        )
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Edit title, severity, auto_resolve or the affected monitors. Its status has doors of its own."""
@@ -229,9 +120,17 @@ class Incidents(UpdateModelMixin, ReadOnlyTenantViewSet):
         """What was told to those outside; POST tells more. The public status goes forward only; `resolved` resolves it."""
         incident = self.get_object()
         if request.method != "POST":
-            return self.get_paginated_response(UpdateSerializer(self.paginate_queryset(incident.updates.order_by()), many=True).data)
+            return self.get_paginated_response(
+                UpdateSerializer(self.paginate_queryset(incident.updates.order_by()), many=True).data
+            )
         values = self._body(UpdateSerializer)
-        services.update(incident, status=values.get("status", incident.status), message=values["message"], by=self.actor, at=database_now())
+        services.update(
+            incident,
+            status=values.get("status", incident.status),
+            message=values["message"],
+            by=self.actor,
+            at=database_now(),
+        )
         return Response(UpdateSerializer(Update.objects.filter(incident=incident).latest("id")).data, status=201)
 
     @extend_schema(request=AcknowledgeSerializer, responses=IncidentSerializer)
@@ -247,7 +146,9 @@ class Incidents(UpdateModelMixin, ReadOnlyTenantViewSet):
     def resolve(self, request: Request, pk: str) -> Response:
         """It is over: both statuses."""
         incident = self.get_object()
-        return self._shown(services.resolve(incident, by=self.actor, at=database_now(), **self._body(MessageSerializer)))
+        return self._shown(
+            services.resolve(incident, by=self.actor, at=database_now(), **self._body(MessageSerializer))
+        )
 
     @extend_schema(request=MessageSerializer, responses=IncidentSerializer)
     @action(detail=True, methods=["post"])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 
 from alerts.models import Alert
 from alerts.report import Report, report
@@ -27,6 +27,7 @@ from portal.residents import Resident
 log = logging.getLogger("watchkeeper.evaluate")
 
 AT_ONCE = 50
+MOST_COLLISIONS = 20  # meetings with other transactions in a row, after which the list is taken apart
 SUSPICION = timedelta(seconds=5)  # how long a child's page waits to see whether its parent is down too
 WORDS = {
     ("endpoint", "consecutive_failure"): "{} is down",
@@ -229,6 +230,19 @@ def mark_stale(at: datetime) -> int:
     return ProbeState.objects.filter(pk__in=ids).update(stale=True, changed=True) if ids else 0
 
 
+def one_by_one(at: datetime) -> None:
+    """Judge changed monitors each by itself; one that cannot be judged is passed over until its next result."""
+    ids = sorted(set(ProbeState.objects.filter(changed=True).order_by().values_list("monitor_id", flat=True)[: AT_ONCE * 4]))[:AT_ONCE]
+    for pk in ids:
+        try:
+            evaluate(at, only=[pk])
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("monitor %s cannot be judged; passed over until its next result", pk)
+            ProbeState.objects.filter(monitor=pk).update(changed=False, settled=False)
+
+
 class Evaluator(Resident):
     """Judges what changed; now and then looks for what time alone has changed."""
 
@@ -237,6 +251,7 @@ class Evaluator(Resident):
     def __init__(self) -> None:
         super().__init__("evaluator")
         self.sweep_at: datetime | None = None
+        self.collisions = 0
 
     def step(self) -> float:
         at = database_now()
@@ -246,7 +261,18 @@ class Evaluator(Resident):
             calm(at)
             blindness.sweep(at)
         try:
-            return 0.0 if evaluate(at) else 1.0
+            rest = 0.0 if evaluate(at) else 1.0
+            self.collisions = 0
+            return rest
         except IntegrityError as error:  # somebody opened the same alert or incident at the same moment: judged anew
             log.info("met another transaction, trying again: %s", str(error).splitlines()[0])
-            return 0.05
+            self.collisions += 1
+            if self.collisions < MOST_COLLISIONS:
+                return 0.05
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            log.error("a list of monitors cannot be judged (%s); each is looked at by itself", type(error).__name__)
+        self.collisions = 0
+        one_by_one(at)
+        return 0.05

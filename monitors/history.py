@@ -47,7 +47,9 @@ def raw_since(at: datetime) -> datetime:
 def _rolled(ids: Sequence[int], period: str, since: datetime, until: datetime) -> Any:
     # Naming the probes makes it a seek in (monitor, probe, period, start) on both databases.
     probes = list(Probe.objects.order_by().values_list("pk", flat=True))
-    return Rollup.objects.filter(monitor__in=ids, probe__in=probes, period=period, start__gte=since, start__lt=until).order_by()
+    return Rollup.objects.filter(
+        monitor__in=ids, probe__in=probes, period=period, start__gte=since, start__lt=until
+    ).order_by()
 
 
 # --- Uptime ---------------------------------------------------------------------------------------------------------------
@@ -64,7 +66,10 @@ def uptimes(monitors: Iterable[int], at: datetime) -> dict[int, dict[str, float 
     if ids:
         raw = raw_since(at)
         day = day_of(raw)
-        starts = {name: day_of(at) - DAY * (span.days - 1) if name in BY_DAY else hour_of(at - span) for name, span in WINDOWS.items()}
+        starts = {
+            name: day_of(at) - DAY * (span.days - 1) if name in BY_DAY else hour_of(at - span)
+            for name, span in WINDOWS.items()
+        }
         in_hours = {"24h": starts["24h"], "7d": starts["7d"]} | {name: max(day, starts[name]) for name in BY_DAY}
         in_raw = {name: max(raw, start) for name, start in starts.items()} | {"1h": at - HOUR}
         hours = _rolled(ids, Rollup.Period.HOUR, min(in_hours.values()), raw)
@@ -76,7 +81,11 @@ def uptimes(monitors: Iterable[int], at: datetime) -> dict[int, dict[str, float 
                 for name in since:
                     good[row["monitor_id"], name] += row[f"good_{name}"] or 0
                     bad[row["monitor_id"], name] += row[f"bad_{name}"] or 0
-        seen = Result.objects.filter(monitor_id__in=ids, ts__gte=min(in_raw.values()), ts__lte=at).exclude(status=UNKNOWN).order_by()
+        seen: Any = (
+            Result.objects.filter(monitor_id__in=ids, ts__gte=min(in_raw.values()), ts__lte=at)
+            .exclude(status=UNKNOWN)
+            .order_by()
+        )
         counts = {f"n_{name}": Count("ts", filter=Q(ts__gte=since)) for name, since in in_raw.items()}
         for row in seen.values("monitor_id", "status").annotate(**counts):
             into = bad if row["status"] == FAILING else good
@@ -100,7 +109,12 @@ class Slice:
 
     def add(self, other: Slice) -> None:
         """Count another one in."""
-        self.up, self.degraded, self.failing, self.unknown = self.up + other.up, self.degraded + other.degraded, self.failing + other.failing, self.unknown + other.unknown
+        self.up, self.degraded, self.failing, self.unknown = (
+            self.up + other.up,
+            self.degraded + other.degraded,
+            self.failing + other.failing,
+            self.unknown + other.unknown,
+        )
         self.latency_sum_ms += other.latency_sum_ms
         self.latency = added(self.latency, other.latency)
 
@@ -189,14 +203,22 @@ def load(monitor: Monitor, window: str, at: datetime) -> History:
     return History(window, since, step, cells)
 
 
-def _read(cells: dict[tuple[datetime, int], Slice], monitor: int, period: str, since: datetime, until: datetime, step: int) -> None:
+def _read(
+    cells: dict[tuple[datetime, int], Slice], monitor: int, period: str, since: datetime, until: datetime, step: int
+) -> None:
     fields = ("start", "probe_id", "up", "degraded", "failing", "unknown", "latency_sum_ms", "latency")
     for start, probe, *counts, total, latency in _rolled([monitor], period, since, until).values_list(*fields):
         _into(cells, start, probe, step).add(Slice(start, *counts, latency_sum_ms=total, latency=latency))
 
 
-def _count_raw(cells: dict[tuple[datetime, int], Slice], monitor: int, since: datetime, until: datetime, step: int) -> None:
-    epoch = "floor(extract(epoch from ts))::bigint" if connection.vendor == "postgresql" else "CAST(strftime('%%s', ts) AS INTEGER)"
+def _count_raw(
+    cells: dict[tuple[datetime, int], Slice], monitor: int, since: datetime, until: datetime, step: int
+) -> None:
+    epoch = (
+        "floor(extract(epoch from ts))::bigint"
+        if connection.vendor == "postgresql"
+        else "CAST(strftime('%%s', ts) AS INTEGER)"
+    )
     sql = (
         f"SELECT {epoch} / {int(step)}, probe_id, status, CASE WHEN total_ms IS NULL THEN NULL ELSE {bucket_sql()} END, count(*), sum(total_ms) "
         "FROM monitors_result WHERE monitor_id = %s AND ts >= %s AND ts <= %s GROUP BY 1, 2, 3, 4"
@@ -234,18 +256,25 @@ def bars(monitors: Iterable[int], at: datetime, days: int = 90) -> dict[int, lis
         whole = _rolled(ids, Rollup.Period.DAY, first, day_of(raw))
         hours = _rolled(ids, Rollup.Period.HOUR, max(first, day_of(raw)), raw)
         for rows in (whole, hours):
-            for pk, start, well, ill in rows.values_list("monitor_id", "start").annotate(well=Sum(F("up") + F("degraded")), ill=Sum("failing")):
+            for pk, start, well, ill in rows.values_list("monitor_id", "start").annotate(
+                well=Sum(F("up") + F("degraded")), ill=Sum("failing")
+            ):
                 good[pk, day_of(start)] += well
                 bad[pk, day_of(start)] += ill
         begin = max(raw, first)
         edges = [day_of(begin) + DAY * n for n in range((today - day_of(begin)).days + 1)]
         counts = {f"n{i}": Count("ts", filter=Q(ts__gte=edge, ts__lt=edge + DAY)) for i, edge in enumerate(edges)}
-        seen = Result.objects.filter(monitor_id__in=ids, ts__gte=begin, ts__lte=at).exclude(status=UNKNOWN).order_by()
+        seen: Any = (
+            Result.objects.filter(monitor_id__in=ids, ts__gte=begin, ts__lte=at).exclude(status=UNKNOWN).order_by()
+        )
         for row in seen.values("monitor_id", "status").annotate(**counts):
             into = bad if row["status"] == FAILING else good
             for i, edge in enumerate(edges):
                 into[row["monitor_id"], edge] += row[f"n{i}"]
-    return {pk: [_bar(first + DAY * n, good[pk, first + DAY * n], bad[pk, first + DAY * n]) for n in range(days)] for pk in ids}
+    return {
+        pk: [_bar(first + DAY * n, good[pk, first + DAY * n], bad[pk, first + DAY * n]) for n in range(days)]
+        for pk in ids
+    }
 
 
 def _bar(day: datetime, good: int, bad: int) -> dict[str, Any]:
@@ -256,10 +285,8 @@ def _bar(day: datetime, good: int, bad: int) -> dict[str, Any]:
 # --- The last result --------------------------------------------------------------------------------------------------------
 def latest(monitors: Iterable[int]) -> dict[int, Result]:
     """{monitor: its newest result}, for many monitors in two queries; monitors without any are left out."""
-    newest: dict[int, ProbeState] = {}
-    for view in ProbeState.objects.filter(monitor__in=list(monitors), last_at__isnull=False):
-        if view.monitor_id not in newest or view.last_at > newest[view.monitor_id].last_at:
-            newest[view.monitor_id] = view
+    looked = ProbeState.objects.filter(monitor__in=list(monitors), last_at__isnull=False).order_by("last_at", "pk")
+    newest = {view.monitor_id: view for view in looked}
     keys = [(v.monitor_id, v.last_at, v.probe_id) for v in newest.values()]
     kept = {r.monitor_id: r for r in Result.objects.filter(pk__in=keys).order_by()} if keys else {}
     return {pk: kept.get(pk) or _from_view(view) for pk, view in newest.items()}
@@ -267,4 +294,12 @@ def latest(monitors: Iterable[int]) -> dict[int, Result]:
 
 def _from_view(v: ProbeState) -> Result:
     """The raw row is gone (older than the days it is kept): what the schedule's row still knows of it."""
-    return Result(monitor_id=v.monitor_id, ts=v.last_at, probe_id=v.probe_id, status=v.status, total_ms=v.last_ms, error_class=v.error_class, message=v.message)
+    return Result(
+        monitor_id=v.monitor_id,
+        ts=v.last_at,
+        probe_id=v.probe_id,
+        status=v.status,
+        total_ms=v.last_ms,
+        error_class=v.error_class,
+        message=v.message,
+    )

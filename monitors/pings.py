@@ -105,7 +105,13 @@ def by_slug(token: Token, slug: str, *, create: bool) -> tuple[int | None, bool]
     client = next(iter(viewer.client_ids))
     if WRITE not in MAY.get(viewer.msp_role or viewer.client_roles.get(client, ""), frozenset()):
         return None, False
-    m = Monitor(client_id=client, name=slug, slug=slug, kind="heartbeat", config={"period_seconds": NEW_PERIOD, "grace_seconds": NEW_GRACE})
+    m = Monitor(
+        client_id=client,
+        name=slug,
+        slug=slug,
+        kind="heartbeat",
+        config={"period_seconds": NEW_PERIOD, "grace_seconds": NEW_GRACE},
+    )
     by = Actor(f"{token.user.email} (token {token.name})"[:200], user_id=token.user_id)
     try:
         with transaction.atomic():
@@ -147,7 +153,12 @@ def facts_of(signal: Signal, at: datetime) -> dict[str, Any]:
 
 
 def _refuse_flood(m: Monitor, at: datetime) -> None:
-    oldest = Ping.objects.filter(monitor=m).order_by("-id").values_list("at", flat=True)[MOST_A_MINUTE - 1 : MOST_A_MINUTE].first()
+    oldest = (
+        Ping.objects.filter(monitor=m)
+        .order_by("-id")
+        .values_list("at", flat=True)[MOST_A_MINUTE - 1 : MOST_A_MINUTE]
+        .first()
+    )
     if oldest is not None and at - oldest < timedelta(minutes=1):
         raise TooOften(max(1, 60 - int((at - oldest).total_seconds())))
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from monitors import checks, engine, findings, partitions, store
 from monitors.checks.base import Context, Outcome, Status, limit
@@ -177,18 +177,24 @@ class Storer(threading.Thread):
             try:
                 self._save(batch)
                 batch = []
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("storing waits for the database: %s", type(error).__name__)
                 connection.close()
-                fresh = datetime.now(UTC) - timedelta(seconds=120)
-                batch = [d for d in batch if d.at > fresh][-20000:]
+                batch = batch[-20000:]  # by their number, not by this machine's clock: the fence says which still count
                 if self.stopping.is_set():
                     break
                 time.sleep(0.5)
-            except Exception:
-                log.exception("a batch of %d results could not be stored; their leases run out and they are checked again", len(batch))
+            except Exception:  # one result that no column takes must not hold up the others
+                self._one_by_one(batch)
                 batch = []
         connection.close()
+
+    def _one_by_one(self, batch: list[store.Done]) -> None:
+        for done in batch:
+            try:
+                self._save([done])
+            except Exception:
+                log.exception("a result of monitor %s cannot be stored; its lease runs out and it is checked again", done.claim.monitor)
 
     def _gather(self, most: int) -> list[store.Done]:
         found: list[store.Done] = []
@@ -253,6 +259,7 @@ class Prober(Resident):
         self.plans = Plans()
         self.probes: list[int] = []
         self.probes_at = 0.0
+        self.doubtful: set[int] = set()  # tokens of claims that perhaps succeeded, and of which nothing was begun
 
     def step(self) -> float:
         self._built_in()
@@ -260,8 +267,14 @@ class Prober(Resident):
         if not room:
             return 0.05
         at, instant = database_now(), time.monotonic()
-        claims = store.claim(WORKER_ID, self.probes, room, at)
+        if self.doubtful:
+            store.forgo(self.doubtful)
+            self.doubtful.clear()
+        token = store.new_token()
+        self.doubtful.add(token)  # until everything is on its way: the database may go away at any statement
+        claims = store.claim(WORKER_ID, self.probes, room, at, token)
         if not claims:
+            self.doubtful.clear()
             return self.longest_rest
         plans = self.plans.get((c.monitor, c.config_version) for c in claims)
         children = _children(claims, plans)
@@ -275,6 +288,7 @@ class Prober(Resident):
             elif plan.kind.passive:
                 claim.facts = revived(claim.facts)
             jobs.append(Job(claim, plan))
+        self.doubtful.clear()
         self.engine.submit(jobs, at, instant)
         return 0.0 if len(claims) == room else 0.1
 

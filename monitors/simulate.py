@@ -21,7 +21,12 @@ from monitors.models.monitor import State
 from portal.models import Contact
 from portal.tenancy import Viewer
 
-CERTIFICATE_EVENTS = {"expiring": "warning", "expired": "critical", "chain_invalid": "critical", "hostname_mismatch": "critical"}
+CERTIFICATE_EVENTS = {
+    "expiring": "warning",
+    "expired": "critical",
+    "chain_invalid": "critical",
+    "hostname_mismatch": "critical",
+}
 
 
 @dataclass(slots=True)
@@ -42,23 +47,49 @@ def events_of(m: Monitor) -> tuple[str, ...]:
         case "domain":
             return ("expiring", "degraded", "flapping")
     own = ("consecutive_failure", "degraded", "flapping")
-    return (*own, *CERTIFICATE_EVENTS) if m.kind == "http" and str(m.config.get("url", "")).lower().startswith("https:") else own
+    return (
+        (*own, *CERTIFICATE_EVENTS)
+        if m.kind == "http" and str(m.config.get("url", "")).lower().startswith("https:")
+        else own
+    )
 
 
 def report_for(m: Monitor, event: str, at: datetime) -> Report:
     """What would be reported. Raises ValueError, with the events there are, for one that cannot happen to this monitor."""
     if event not in events_of(m):
-        raise ValueError(f"{event[:40]!r} cannot happen to a monitor of kind {m.kind}; choose from {', '.join(events_of(m))}.")
+        raise ValueError(
+            f"{event[:40]!r} cannot happen to a monitor of kind {m.kind}; choose from {', '.join(events_of(m))}."
+        )
     source = subjects.source_of(m.kind)
     if event == "flapping":
         return evaluate.flap_report(m, at, failing=True)
     if event in CERTIFICATE_EVENTS and source != "domain":
         title = f"Certificate of {m.name}: {event.replace('_', ' ')}"
-        return subjects.report_of(m, source="certificate", condition=f"certificate:{event}", event=event, failing=True, at=at, severity=CERTIFICATE_EVENTS[event], title=title)
+        return subjects.report_of(
+            m,
+            source="certificate",
+            condition=f"certificate:{event}",
+            event=event,
+            failing=True,
+            at=at,
+            severity=CERTIFICATE_EVENTS[event],
+            title=title,
+        )
     if source == "domain" and event == "expiring":
-        return subjects.report_of(m, source=source, condition="domain:expiring", event=event, failing=True, at=at, severity="warning", title=f"Domain of {m.name} expires")
+        return subjects.report_of(
+            m,
+            source=source,
+            condition="domain:expiring",
+            event=event,
+            failing=True,
+            at=at,
+            severity="warning",
+            title=f"Domain of {m.name} expires",
+        )
     state = State.DEGRADED if event == "degraded" else State.DOWN
-    decision = Decision(state, "", alarming=True, error_class="exit_code" if event == "exit_code_failure" else "", first_failure_at=at)
+    decision = Decision(
+        state, "", alarming=True, error_class="exit_code" if event == "exit_code_failure" else "", first_failure_at=at
+    )
     return evaluate.health_report(m, decision, at, flapping=m.flapping_since is not None)
 
 
@@ -71,7 +102,9 @@ def simulate(m: Monitor, event: str, at: datetime, viewer: Viewer) -> Simulation
     report = report_for(m, event, at)
     answer = Simulation()
     if not m.enabled:
-        answer.held_back.append({"rule": "paused", "reason": "The monitor is paused: nothing is checked, so nothing is noticed."})
+        answer.held_back.append(
+            {"rule": "paused", "reason": "The monitor is paused: nothing is checked, so nothing is noticed."}
+        )
         return answer
     alert = _alert(report)
     around = facts.around([alert])
@@ -94,9 +127,15 @@ def simulate(m: Monitor, event: str, at: datetime, viewer: Viewer) -> Simulation
             if t in told
         ]  # fmt: skip
     if viewer.sees_all:
-        answer.held_back += [{"rule": rule, "reason": reason} for rule, outcome, reason in plan.decisions if outcome in ("skipped", "nobody")]
+        answer.held_back += [
+            {"rule": rule, "reason": reason}
+            for rule, outcome, reason in plan.decisions
+            if outcome in ("skipped", "nobody")
+        ]
     elif not answer.would_tell and not answer.held_back:
-        answer.held_back.append({"rule": "routing", "reason": "None of your own triggers tells any of your channels of it."})
+        answer.held_back.append(
+            {"rule": "routing", "reason": "None of your own triggers tells any of your channels of it."}
+        )
     return answer
 
 
@@ -112,7 +151,11 @@ def _alert(r: Report) -> Alert:
 def _why(rule: str, found: int | bool, m: Monitor, around: facts.Around, viewer: Viewer) -> str:
     if rule == "silenced":
         silence = next((s for s in around.silences if s.pk == found), None)
-        return f"Silence {found}: {silence.reason}" if silence is not None and viewer.sees(silence.client_id) else "A silence of our staff covers it."
+        return (
+            f"Silence {found}: {silence.reason}"
+            if silence is not None and viewer.sees(silence.client_id)
+            else "A silence of our staff covers it."
+        )
     if rule == "explained_by_parent":
         return f"{m.parent} is down too." if m.parent is not None else "What it depends on is down too."
     return {

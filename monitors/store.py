@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,11 +69,19 @@ _RETURNING = {
 }
 
 
-def claim(worker: str, probes: Sequence[int], limit: int, at: datetime) -> list[Claim]:
-    """Take up to `limit` checks of these probes that are due, or will be within half a second."""
+def new_token() -> int:
+    """A fencing token."""
+    return random.getrandbits(62)
+
+
+def claim(worker: str, probes: Sequence[int], limit: int, at: datetime, token: int | None = None) -> list[Claim]:
+    """Take up to `limit` checks of these probes that are due, or will be within half a second.
+
+    When it raises, rows may have been taken all the same (committed, and the answer lost): `forgo` the token then.
+    """
     if limit <= 0 or not probes:
         return []
-    token = random.getrandbits(62)
+    token = new_token() if token is None else token
     postgres = connection.vendor == "postgresql"
     values: dict[str, Any] = {"worker": worker, "token": token, "yes": True, "no": False, "soon": parameter(at + AHEAD), "limit": limit}
     if postgres:
@@ -102,7 +110,7 @@ def _run(sql: str, values: Any) -> list[tuple[Any, ...]]:
     """The rows of one statement. On PostgreSQL its values travel beside it, in binary: Django would write them into the text."""
     if connection.vendor == "postgresql":
         connection.ensure_connection()
-        with psycopg.Cursor(connection.connection) as cursor:
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
             return cursor.execute(sql, values, prepare=True, binary=True).fetchall()
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -182,7 +190,7 @@ def _append(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
     if not rows:
         return
     if connection.vendor == "postgresql":
-        with cursor.cursor.copy(f"COPY monitors_result ({', '.join(_RESULT)}) FROM STDIN") as copy:
+        with connection.wrap_database_errors, cursor.cursor.copy(f"COPY monitors_result ({', '.join(_RESULT)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
         return
@@ -232,6 +240,13 @@ def rush(monitors: Sequence[int], at: datetime, *, not_probe: int | None = None)
         ids = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
         waiting = ProbeState.objects.filter(pk__in=ids, lease_token=None, next_due_at__gt=at).update(next_due_at=at)
         return waiting + ProbeState.objects.filter(pk__in=ids, lease_token__isnull=False).update(rush=True)
+
+
+def forgo(tokens: Collection[int]) -> int:
+    """Give back whatever was claimed under tokens of which nothing was begun."""
+    with transaction.atomic():
+        ids = list(ProbeState.objects.filter(lease_token__in=list(tokens)).order_by("pk").select_for_update().values_list("pk", flat=True))
+        return ProbeState.objects.filter(pk__in=ids, lease_token__in=list(tokens)).update(claimed_by="", lease_token=None, lease_until=None)
 
 
 def free(workers: Sequence[str], at: datetime) -> int:

@@ -53,7 +53,7 @@ def _type(field: models.Field) -> str:
 def run(sql: str, values: Sequence[Any]) -> int:
     """One statement on PostgreSQL with its values beside it, in binary; how many rows it touched."""
     connection.ensure_connection()
-    with psycopg.Cursor(connection.connection) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         return cursor.execute(sql, values).rowcount
 
 

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from alerts import acts, filters
 from alerts.api.deliveries import DeliverySerializer, with_attempts
+from alerts.api.numbers import IdFilter
 from alerts.models import Alert, Delivery
 from alerts.models.alert import Severity
 from alerts.snapshot import alert_body
@@ -33,7 +34,9 @@ class AlertSerializer(serializers.ModelSerializer):
     site_id = serializers.IntegerField(allow_null=True)
     service_id = serializers.IntegerField(allow_null=True)
     report_url = serializers.CharField(allow_null=True, read_only=True)
-    hold_reason = serializers.CharField(allow_null=True, help_text="Why nobody is told: silenced, explained_by_parent …")
+    hold_reason = serializers.CharField(
+        allow_null=True, help_text="Why nobody is told: silenced, explained_by_parent …"
+    )
     is_resolved = serializers.BooleanField(read_only=True)
 
     class Meta:
@@ -55,11 +58,11 @@ class AlertFilter(django_filters.FilterSet):
     source = django_filters.ChoiceFilter(choices=[(s, s) for s in filters.SOURCES])
     severity = django_filters.ChoiceFilter(choices=Severity.choices)
     status = django_filters.ChoiceFilter(choices=[(ACTIVE, "Active"), *Alert.Status.choices], method="of_status")
-    client = django_filters.NumberFilter(field_name="client_id")
-    site_id = django_filters.NumberFilter(field_name="site_id")
-    service_id = django_filters.NumberFilter(field_name="service_id")
-    monitor_id = django_filters.NumberFilter(field_name="monitor_id")
-    incident_id = django_filters.NumberFilter(field_name="incident_id")
+    client = IdFilter(field_name="client_id")
+    site_id = IdFilter(field_name="site_id")
+    service_id = IdFilter(field_name="service_id")
+    monitor_id = IdFilter(field_name="monitor_id")
+    incident_id = IdFilter(field_name="incident_id")
     resolved = django_filters.BooleanFilter(field_name="resolved_at", lookup_expr="isnull", exclude=True)
 
     class Meta:
@@ -70,16 +73,20 @@ class AlertFilter(django_filters.FilterSet):
         return rows.filter(resolved_at=None) if value == ACTIVE else rows.filter(status=value)
 
 
-class AcknowledgeSerializer(serializers.Serializer):
+class AlertAcknowledgeSerializer(serializers.Serializer):
     """Who has it."""
 
-    acknowledged_by = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Default: who calls.")
+    acknowledged_by = serializers.CharField(
+        required=False, allow_blank=True, max_length=200, help_text="Default: who calls."
+    )
 
 
-class SnoozeSerializer(serializers.Serializer):
+class AlertSnoozeSerializer(serializers.Serializer):
     """How long to be quiet: minutes, or until it has recovered."""
 
-    minutes = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=acts.LONGEST_SNOOZE_MINUTES)
+    minutes = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=acts.LONGEST_SNOOZE_MINUTES
+    )
     until_recovered = serializers.BooleanField(required=False, default=False)
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -113,12 +120,12 @@ class Alerts(ReadOnlyTenantViewSet):
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(DeliverySerializer(page, many=True).data)
 
-    @extend_schema(request=AcknowledgeSerializer, responses=AlertSerializer)
+    @extend_schema(request=AlertAcknowledgeSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"], required_scope=ACK)
     def acknowledge(self, request: Request, **kwargs: Any) -> Response:
         """Somebody has it: escalation stops, the alert stays open. Again is harmless; resolved already is 409."""
         alert = self.get_object()
-        body = AcknowledgeSerializer(data=request.data)
+        body = AlertAcknowledgeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         name = body.validated_data.get("acknowledged_by", "")
         return Response(alert_body(acts.acknowledge(alert, by=self.actor, at=database_now(), name=name)))
@@ -129,11 +136,13 @@ class Alerts(ReadOnlyTenantViewSet):
         """It is over. Should it still fail at the next check, a new alert opens. Resolved already is 409."""
         return Response(alert_body(acts.resolve(self.get_object(), by=self.actor, at=database_now())))
 
-    @extend_schema(request=SnoozeSerializer, responses=AlertSerializer)
+    @extend_schema(request=AlertSnoozeSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"], required_scope=ACK)
     def snooze(self, request: Request, **kwargs: Any) -> Response:
         """Quiet for some minutes or until it has recovered."""
         alert = self.get_object()
-        body = SnoozeSerializer(data=request.data)
+        body = AlertSnoozeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        return Response(alert_body(acts.snooze(alert, by=self.actor, at=database_now(), minutes=body.validated_data.get("minutes"))))
+        return Response(
+            alert_body(acts.snooze(alert, by=self.actor, at=database_now(), minutes=body.validated_data.get("minutes")))
+        )

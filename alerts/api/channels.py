@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiTypes, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from alerts import acts, channel_settings, channels, sender, services
+from alerts.api.numbers import IdFilter
 from alerts.models import Channel
 from alerts.opening import open_channel
 from portal.api.base import TenantViewSet
@@ -77,13 +79,25 @@ class ChannelSerializer(SettingsMixin, TenantSerializer):
     """A channel. It stays silent until a trigger or an escalation level names it."""
 
     type = serializers.CharField(max_length=24, help_text=f"One of {', '.join(channels.KINDS)}.")
-    url = MainField(required=False, allow_null=True, help_text="The main setting of its type: URL, address, chat id, number, key.")
-    headers = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False, help_text="Webhook: extra headers, kept as secrets.")
-    secret = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=4000, help_text="Webhook: whsec_… to sign with.")
-    config = serializers.DictField(required=False, help_text="All settings of its type by name. Given ones change, secrets are shown masked.")
+    url = MainField(
+        required=False, allow_null=True, help_text="The main setting of its type: URL, address, chat id, number, key."
+    )
+    headers = serializers.DictField(
+        child=serializers.CharField(allow_blank=True),
+        required=False,
+        help_text="Webhook: extra headers, kept as secrets.",
+    )
+    secret = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=4000, help_text="Webhook: whsec_… to sign with."
+    )
+    config = serializers.DictField(
+        required=False, help_text="All settings of its type by name. Given ones change, secrets are shown masked."
+    )
     group_window_seconds = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=3600)
     has_secret = serializers.SerializerMethodField()
-    healthy = serializers.SerializerMethodField(help_text="False from a permanent failure until a message arrives again.")
+    healthy = serializers.SerializerMethodField(
+        help_text="False from a permanent failure until a message arrives again."
+    )
     problem = serializers.SerializerMethodField(help_text="Why it cannot send now, with the cure; empty when it can.")
 
     class Meta:
@@ -106,7 +120,9 @@ class ChannelSerializer(SettingsMixin, TenantSerializer):
             self.context["providers"] = {p.provider: p.values() for p in ProviderSettings.objects.all()}
         try:
             return open_channel(row, self.context["providers"]).ready()
-        except Exception as error:  # settings of another time, or a secret that no key opens: the list must still show it
+        except (
+            Exception
+        ) as error:  # settings of another time, or a secret that no key opens: the list must still show it
             return f"Its settings do not open ({type(error).__name__}): enter them again."
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -141,12 +157,23 @@ class TestAnswerSerializer(serializers.Serializer):
     error = serializers.CharField(allow_null=True)
 
 
+class ChannelFilter(django_filters.FilterSet):
+    """`client`, `contact` (whose own), `type`, `enabled`, `name`."""
+
+    client = IdFilter(field_name="client_id")
+    contact = IdFilter(field_name="contact_id")
+
+    class Meta:
+        model = Channel
+        fields = ["type", "enabled", "name"]
+
+
 class Channels(TenantViewSet):
     """Where messages can go."""
 
     queryset = Channel.objects.all()
     serializer_class = ChannelSerializer
-    filterset_fields = ["client", "type", "enabled", "contact", "name"]
+    filterset_class = ChannelFilter
 
     def get_queryset(self) -> QuerySet:
         return super().get_queryset().order_by("-id")
@@ -171,6 +198,8 @@ class Channels(TenantViewSet):
             {
                 "status": "delivered" if delivered else "failed",
                 "response_code": last.response_code if last else None,
-                "error": None if delivered else (last.error if last and last.error else row.reason) or "It was not delivered.",
+                "error": None
+                if delivered
+                else (last.error if last and last.error else row.reason) or "It was not delivered.",
             }
         )

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts import acts
+from alerts.api.numbers import IdFilter
 from alerts.models import Attempt, Delivery
 from portal.api.base import ReadOnlyTenantViewSet
 from portal.clock import database_now
@@ -36,7 +37,9 @@ class DeliverySerializer(serializers.ModelSerializer):
     channel_name = serializers.CharField(source="channel.name")
     contact = serializers.IntegerField(source="contact_id", allow_null=True)
     client = serializers.IntegerField(source="client_id", allow_null=True, help_text="Whose alert it tells.")
-    carried_by = serializers.IntegerField(source="carried_by_id", allow_null=True, help_text="The delivery of the message it was gathered into.")
+    carried_by = serializers.IntegerField(
+        source="carried_by_id", allow_null=True, help_text="The delivery of the message it was gathered into."
+    )
     attempts = AttemptSerializer(many=True)
 
     class Meta:
@@ -50,15 +53,19 @@ class DeliverySerializer(serializers.ModelSerializer):
 
 def with_attempts(rows: QuerySet) -> QuerySet:
     """What the serializer shows, in three queries for any number of rows."""
-    return rows.select_related("notice", "channel").prefetch_related(Prefetch("attempts", Attempt.objects.order_by("n"))).order_by("-id")
+    return (
+        rows.select_related("notice", "channel")
+        .prefetch_related(Prefetch("attempts", Attempt.objects.order_by("n")))
+        .order_by("-id")
+    )
 
 
 class DeliveryFilter(django_filters.FilterSet):
     """`alert` (also gathered messages that carried it), `client` (whose alert), `channel`, `state`."""
 
-    alert = django_filters.NumberFilter(method="about")
-    client = django_filters.NumberFilter(field_name="client_id")
-    channel = django_filters.NumberFilter(field_name="channel_id")
+    alert = IdFilter(method="about")
+    client = IdFilter(field_name="client_id")
+    channel = IdFilter(field_name="channel_id")
     state = django_filters.ChoiceFilter(choices=Delivery.State.choices)
 
     class Meta:
@@ -113,12 +120,14 @@ class LogSerializer(serializers.ModelSerializer):
 class LogFilter(django_filters.FilterSet):
     """`alert` (also gathered messages that carried it), `client`, `channel`, `state` (the delivery's), `outcome`."""
 
-    alert = django_filters.NumberFilter(method="about")
-    client = django_filters.NumberFilter(field_name="delivery__client_id")
-    channel = django_filters.NumberFilter(field_name="delivery__channel_id")
-    delivery = django_filters.NumberFilter(field_name="delivery_id")
+    alert = IdFilter(method="about")
+    client = IdFilter(field_name="delivery__client_id")
+    channel = IdFilter(field_name="delivery__channel_id")
+    delivery = IdFilter(field_name="delivery_id")
     state = django_filters.ChoiceFilter(field_name="delivery__state", choices=Delivery.State.choices)
-    outcome = django_filters.ChoiceFilter(choices=[(o, o) for o in ("delivered", "retry", "permanent", "ambiguous", "lost")])
+    outcome = django_filters.ChoiceFilter(
+        choices=[(o, o) for o in ("delivered", "retry", "permanent", "ambiguous", "lost")]
+    )
 
     class Meta:
         model = Attempt

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts import acts, facts, services
+from alerts.api.numbers import IdFilter
 from alerts.models import Delivery, Silence
 from portal.api.base import ReadOnlyTenantViewSet, TenantViewSet
 from portal.api.serializers import TenantSerializer
@@ -26,8 +27,16 @@ class SilenceSerializer(TenantSerializer):
 
     starts_at = serializers.DateTimeField(required=False, help_text="Default: now.")
     duration_seconds = serializers.IntegerField(required=False, allow_null=True, write_only=True, min_value=1)
-    matchers = serializers.JSONField(help_text='{"source", "entity_id", "entity_type", "client", "site", "tag", "severity"}; all must match, {} is everything.')
-    recurrence = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=300, help_text="RRULE; each occurrence lasts as long as the first.")
+    matchers = serializers.JSONField(
+        help_text='{"source", "entity_id", "entity_type", "client", "site", "tag", "severity"}; all must match, {} is everything.'
+    )
+    recurrence = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=300,
+        help_text="RRULE; each occurrence lasts as long as the first.",
+    )
     owner = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Default: who makes it.")
     state = serializers.SerializerMethodField(help_text="active, upcoming, ended or cancelled.")
     hid_count = serializers.SerializerMethodField(help_text="How many alerts it hid messages of.")
@@ -65,7 +74,9 @@ def hid(rows: list[Silence]) -> dict[int, tuple[int, list[int]]]:
     """(how many alerts, the newest of their ids) by silence: two queries for any number of rows."""
     kept = Delivery.objects.filter(silence__in=rows, alert__isnull=False).order_by()
     counts = dict(kept.values_list("silence_id").annotate(n=Count("alert_id", distinct=True)))
-    newest = kept.annotate(rank=Window(DenseRank(), partition_by=F("silence_id"), order_by=F("alert_id").desc())).filter(rank__lte=MOST_HID)
+    newest = kept.annotate(
+        rank=Window(DenseRank(), partition_by=F("silence_id"), order_by=F("alert_id").desc())
+    ).filter(rank__lte=MOST_HID)
     alerts: dict[int, list[int]] = {}
     for silence_id, alert_id in sorted(set(newest.values_list("silence_id", "alert_id")), reverse=True):
         alerts.setdefault(silence_id, []).append(alert_id)
@@ -75,11 +86,12 @@ def hid(rows: list[Silence]) -> dict[int, tuple[int, list[int]]]:
 class SilenceFilter(django_filters.FilterSet):
     """`client`; `all=true` shows those that are over, too."""
 
+    client = IdFilter(field_name="client_id")
     all = django_filters.BooleanFilter(method="nothing")
 
     class Meta:
         model = Silence
-        fields = ["client"]
+        fields: list[str] = []
 
     def nothing(self, rows: QuerySet, name: str, value: bool) -> QuerySet:
         return rows

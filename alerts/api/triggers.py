@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import django_filters
 from rest_framework import serializers
 from rest_framework.serializers import BaseSerializer
 
 from alerts import services
+from alerts.api.numbers import IdFilter
 from alerts.models import Channel, Trigger
 from portal.api.base import TenantViewSet
 from portal.api.serializers import OwnRow, TenantSerializer
@@ -33,12 +35,22 @@ class TriggerSerializer(TenantSerializer):
         validators: list = []
 
 
+class TriggerFilter(django_filters.FilterSet):
+    """`client`, `enabled`, `name`."""
+
+    client = IdFilter(field_name="client_id")
+
+    class Meta:
+        model = Trigger
+        fields = ["enabled", "name"]
+
+
 class Triggers(TenantViewSet):
     """Which alerts go to which channels, people and groups."""
 
     queryset = Trigger.objects.prefetch_related("channels", "contacts", "groups").order_by("-id")
     serializer_class = TriggerSerializer
-    filterset_fields = ["client", "enabled", "name"]
+    filterset_class = TriggerFilter
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         serializer.instance = services.save_trigger(None, by=self.actor, **serializer.validated_data)

@@ -49,7 +49,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "monitor": Monitor.objects.for_user(viewer).filter(pk=a.monitor_id).first() if a.monitor_id else None,
         "incident": Incident.objects.for_user(viewer).filter(pk=a.incident_id).first() if a.incident_id else None,
         "held": held(a, viewer),
-        "timeline": timeline(a, deliveries),
+        "timeline": timeline(a, deliveries, database_now()),
         "steps": len(LADDER),
         "explains": Alert.objects.for_user(viewer).filter(resolved_at=None, parent=a.entity, hold_reason="explained_by_parent").count() if not a.is_resolved else 0,
         "decisions": decisions(a) if viewer.msp_role else [],
@@ -70,7 +70,7 @@ def held(a: Alert, viewer: Any) -> dict[str, Any] | None:
     return {"word": HOLDS.get(a.hold_reason, "A silence covers it."), "silence": silence, "until": a.snoozed_until if a.hold_reason == "snoozed" else silence.ends_at if silence else None}
 
 
-def timeline(a: Alert, deliveries: list[Delivery]) -> list[dict[str, Any]]:
+def timeline(a: Alert, deliveries: list[Delivery], now: datetime) -> list[dict[str, Any]]:
     """Everything that happened to it, oldest first, every attempt included."""
     story: list[dict[str, Any]] = [{"at": a.created_at, "tone": shape_of_opening(a), "text": f"Opened: {a.title}"}]
     if a.acknowledged_at:
@@ -78,7 +78,7 @@ def timeline(a: Alert, deliveries: list[Delivery]) -> list[dict[str, Any]]:
     if a.resolved_at:
         story.append({"at": a.resolved_at, "tone": "up", "text": f"Resolved by {a.resolved_by}" if a.resolved_by else "Recovered"})
     for d in deliveries:
-        story.append({"at": _when(d), "tone": TONES.get(d.state, "unknown"), "delivery": d, "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()], "open": d.state in ("pending", "sending", "held")})
+        story.append({"at": _when(d), "tone": TONES.get(d.state, "unknown"), "delivery": d, "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()], "due": d.next_attempt_at <= now})
     return sorted(story, key=lambda entry: (entry["at"], "delivery" in entry))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -29,15 +30,17 @@ def channel_list(request: HttpRequest) -> HttpResponse:
     """`/channels/`"""
     viewer = viewer_of(request)
     providers = {p.provider: p.values() for p in ProviderSettings.objects.all()}
-    rows = Channel.objects.for_user(viewer).select_related("client", "contact").prefetch_related("triggers").order_by("client__name", "name", "pk")[:500]
+    rows = Channel.objects.for_user(viewer).select_related("client", "contact").prefetch_related("triggers", "reaches__contact").order_by("client__name", "name", "pk")[:500]
+    problems = {c.pk: problem(c, providers) for c in rows if c.enabled}
+    common = {why for why, n in Counter(problems.values()).items() if why and n > 1}
     shown = [
         {
-            "channel": c, "label": kinds.KINDS[c.type].label if c.type in kinds.KINDS else c.type, "where": where(c), "problem": problem(c, providers),
-            "triggers": [t for t in c.triggers.all() if t.enabled], "may": viewer.may(WRITE, c.client_id),
+            "channel": c, "label": kinds.KINDS[c.type].label if c.type in kinds.KINDS else c.type, "where": where(c), "problem": problems.get(c.pk, ""), "said_above": problems.get(c.pk) in common,
+            "triggers": [t for t in c.triggers.all() if t.enabled], "people": [way.contact for way in c.reaches.all()], "may": viewer.may(WRITE, c.client_id),
         }
         for c in rows
     ]  # fmt: skip
-    return visit.show(request, "console/channels.html", {"rows": shown, "may_add": visit.may_any(request, WRITE), "types": kinds.choices()})
+    return visit.show(request, "console/channels.html", {"rows": shown, "common": sorted(common), "may_add": visit.may_any(request, WRITE), "types": kinds.choices()})
 
 
 def where(row: Channel) -> str:

@@ -15,12 +15,14 @@ from django.shortcuts import redirect, render
 from alerts.models import Alert
 from console.pages import visit
 from console.pages.monitor_list import WORST
+from console.pages.overview import WORST as WORST_ALERT
 from console.pages.overview import problems_of
 from incidents.models import Incident
 from monitors.models import Monitor
 from monitors.models.monitor import State
 from portal import services
 from portal.audit import Actor
+from portal.clock import database_now
 from portal.models import Client, Contact
 from portal.tenancy import WRITE, viewer_of
 
@@ -50,14 +52,14 @@ def client(request: HttpRequest, pk: int) -> HttpResponse:
     viewer = viewer_of(request)
     c = visit.found(Client.objects.for_user(viewer).prefetch_related("tags"), pk)
     monitors = Monitor.objects.for_user(viewer).filter(client=c)
-    alerts = list(Alert.objects.for_user(viewer).filter(client=c, resolved_at=None).exclude(hold_reason="explained_by_parent").select_related("client").order_by("-pk")[:20])
+    alerts = list(Alert.objects.for_user(viewer).filter(client=c, resolved_at=None).exclude(hold_reason="explained_by_parent").select_related("client").alias(worst=WORST_ALERT).order_by("worst", "-status", "created_at")[:20])
     counts = Counter(dict(monitors.order_by().values_list("state").annotate(n=Count("pk"))))
     context = {
         "client": c,
         "states": [(s.value, counts[s]) for s in ORDER if counts[s]],
         "total": sum(counts.values()),
         "monitors": list(monitors.select_related("site").alias(worst=WORST).order_by("worst", "name")[:30]),
-        "problem_list": problems_of(alerts, viewer),
+        "problem_list": problems_of(alerts, viewer, database_now()),
         "incidents": list(Incident.objects.for_user(viewer).filter(client=c).order_by("-pk")[:5]),
         "sites": list(c.sites.annotate(n=Count("monitors"))),
         "services": list(c.services.annotate(n=Count("monitors"))),

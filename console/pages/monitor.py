@@ -37,7 +37,7 @@ def monitor(request: HttpRequest, pk: int) -> HttpResponse:
     m = visit.found(rows, pk)
     at = database_now()
     fragment = visit.wanted(request, "live", "charts", "story")
-    context: dict[str, Any] = {"monitor": m, "may_change": viewer_of(request).may(WRITE, m.client_id), "at": at}
+    context: dict[str, Any] = {"monitor": m, "may_change": viewer_of(request).may(WRITE, m.client_id), "passive": m.kind in checks.KINDS and checks.KINDS[m.kind].passive}
     if fragment in ("", "charts"):
         context |= charted(request, m, at)
     if fragment in ("", "live"):
@@ -64,7 +64,6 @@ def story_of(request: HttpRequest, m: Monitor, at: datetime) -> dict[str, Any]:
     rows = phase_rows(recent, names)
     return {
         "views": [{"row": v, "name": v.probe.name, "status": view_status(v), "blind": v.probe.blind_since} for v in views],
-        "passive": checks.KINDS[m.kind].passive if m.kind in checks.KINDS else False,
         "recent": [{"row": r, "probe": names.get(r.probe_id, "a former probe"), "status": VOTES[r.status]} for r in recent[:RECENT]],
         "phases": charts.phases_stacked(rows) if rows else "",
         "changes": [{"row": c, "tone": TONES.get(c.to_state, "unknown")} for c in StateChange.objects.filter(monitor=m).order_by("-at", "-version")[:10]],

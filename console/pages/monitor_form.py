@@ -23,6 +23,7 @@ from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
 from portal.models import Client, Service, Site
+from portal.secrets import MASK
 from portal.tenancy import WRITE, viewer_of
 
 FIRST_CLIENT = "My sites"
@@ -71,7 +72,9 @@ class MonitorForm(forms.ModelForm):
                 fields.pop(name, None)
         self.schema = checks.schemas()[monitor.kind]
         opened = monitor.secrets.open() or {}
-        self.stored, self.hidden = dict(monitor.config), {k: v for k, v in opened.items()}
+        # Of a secret map (headers) the names may be seen; their values are masked, as every secret.
+        masked = {name: dict.fromkeys(value, MASK) for name, value in opened.items() if isinstance(value, dict)}
+        self.stored, self.hidden = {**monitor.config, **masked}, dict(opened)
         fields.update(settings_form.fields_of(self.schema, self.stored, frozenset(opened), rows=self._choices(client)))
         self.shown_first = settings_form.leading(self.schema, self.kind.main_field)
 
@@ -198,7 +201,7 @@ def quick(request: HttpRequest) -> QueryDict:
         value = blank.get_initial_for_field(field, name)
         if isinstance(value, list):
             data.setlist(name, [str(v) for v in value])
-        elif value not in (None, "", False):
+        elif value is not None and value is not False and value != "":
             data[name] = "on" if value is True else str(getattr(value, "pk", value))
     wish = visit.clients_for(request, WRITE).filter(pk=visit.whole(request.POST.get("client")) or 0).first()
     client = wish or visit.clients_for(request, WRITE).first()

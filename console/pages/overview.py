@@ -44,6 +44,7 @@ class Problem:
     told: list[Delivery] = field(default_factory=list)
     more_told: int = 0
     waiting: Delivery | None = None
+    due: bool = False
     failed: Delivery | None = None
     explains: int = 0
 
@@ -59,7 +60,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     rows = list(shown.select_related("client").alias(worst=WORST).order_by("worst", "-status", "created_at", "pk")[: MOST + 1])
     context = {
         "problems": None,
-        "problem_list": problems_of(rows[:MOST], viewer),
+        "problem_list": problems_of(rows[:MOST], viewer, at),
         "count": len(rows) if len(rows) <= MOST else shown.count(),
         "more": len(rows) > MOST,
         "states": states,
@@ -70,7 +71,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "unannounced": unannounced(viewer, open_alerts),
         "per_client": per_client if viewer.msp_role or len(per_client) > 1 else [],
         "probes": probes(viewer, at),
-        "asleep": bool(viewer.msp_role) and not Worker.objects.filter(seen_at__gte=at - timedelta(seconds=15)).exists(),
+        "asleep": bool(viewer.msp_role) and not Worker.objects.filter(role__contains="probe", seen_at__gte=at - timedelta(seconds=15)).exists(),
         "sent": last_hour(viewer, at),
         "may_add": may_any(request, WRITE),
     }
@@ -92,7 +93,7 @@ def counted(viewer: Viewer) -> tuple[Counter[str], list[dict[str, Any]]]:
     return total, sorted(lines.values(), key=lambda x: (-x["states"][State.DOWN], -x["states"][State.DEGRADED], x["name"].lower()))
 
 
-def problems_of(alerts: list[Alert], viewer: Viewer) -> list[Problem]:
+def problems_of(alerts: list[Alert], viewer: Viewer, at: datetime) -> list[Problem]:
     """Alerts with who was told and who is next: two queries, however many."""
     told: dict[int, list[Delivery]] = defaultdict(list)
     deliveries = Delivery.objects.for_user(viewer).filter(alert__in=[a.pk for a in alerts]).select_related("channel", "contact")
@@ -100,15 +101,16 @@ def problems_of(alerts: list[Alert], viewer: Viewer) -> list[Problem]:
         told[row.alert_id].append(row)
     held = Alert.objects.for_user(viewer).filter(resolved_at=None, hold_reason="explained_by_parent").order_by().values_list("parent").annotate(n=Count("pk"))
     explained = dict(held) if alerts else {}
-    return [_problem(a, viewer, told[a.pk], explained.get(a.entity, 0) if a.event not in ("degraded", "flapping") else 0) for a in alerts]
+    return [_problem(a, viewer, at, told[a.pk], explained.get(a.entity, 0) if a.event not in ("degraded", "flapping") else 0) for a in alerts]
 
 
-def _problem(a: Alert, viewer: Viewer, rows: Iterable[Delivery], explains: int) -> Problem:
+def _problem(a: Alert, viewer: Viewer, at: datetime, rows: Iterable[Delivery], explains: int) -> Problem:
     rows = list(rows)
     reached = list({d.destination_key: d for d in rows if d.state in TOLD}.values())
+    waiting = min((d for d in rows if d.state in ("pending", "sending")), key=lambda d: d.next_attempt_at, default=None)
     return Problem(
         alert=a, state=shape_of(a), word=word_of(a), may_ack=viewer.may(ACK, a.client_id) and a.status == Alert.Status.OPEN, may_silence=viewer.may(WRITE, a.client_id),
-        told=reached[:2], more_told=max(0, len(reached) - 2), waiting=next((d for d in rows if d.state in ("pending", "sending")), None),
+        due=waiting is not None and (waiting.state == "sending" or waiting.next_attempt_at <= at), told=reached[:2], more_told=max(0, len(reached) - 2), waiting=waiting,
         failed=next((d for d in rows if d.state == "failed"), None), explains=explains,
     )  # fmt: skip
 

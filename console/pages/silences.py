@@ -108,7 +108,8 @@ def add(request: HttpRequest) -> HttpResponse:
     """`/silences/add/?alert=9` or `?monitor=7`: filled in from what it is about. A POST with `preview` stores nothing."""
     if not visit.may_any(request, WRITE):
         raise PermissionDenied
-    form = SilenceForm(request, request.POST if request.method == "POST" else None, initial=filled(request))
+    about, initial = filled(request)
+    form = SilenceForm(request, request.POST if request.method == "POST" else None, initial=initial)
     hides: list[dict[str, Any]] | None = None
     if form.is_bound and form.is_valid():
         client = form.cleaned_data["client"]
@@ -123,16 +124,18 @@ def add(request: HttpRequest) -> HttpResponse:
                 return redirect("silences")
         except ValidationError as error:
             visit.spread_errors(form, error, lambda name: "duration" if name == "duration_seconds" else name.removeprefix("matchers."))
-    return render(request, "console/silence_form.html", {"form": form, "hides": hides, "cancel_url": reverse("silences")}, status=400 if form.errors else 200)
+    return render(request, "console/silence_form.html", {"form": form, "hides": hides, "about": about, "cancel_url": reverse("silences")}, status=400 if form.errors else 200)
 
 
-def filled(request: HttpRequest) -> dict[str, Any]:
-    """The form as an alert's or a monitor's button wants it."""
-    a = Alert.objects.for_user(request).filter(pk=visit.whole(request.GET.get("alert")) or 0).first()
+def filled(request: HttpRequest) -> tuple[str, dict[str, Any]]:
+    """(what it is about, in words; the form) as an alert's or a monitor's button wants it."""
+    a = Alert.objects.for_user(request).filter(pk=visit.whole(request.GET.get("alert")) or 0).select_related("client").first()
     if a is not None:
-        return {"client": a.client_id, "entity_id": a.entity_id, "entity_type": a.entity_type, "source": a.source}
-    m = Monitor.objects.for_user(request).filter(pk=visit.whole(request.GET.get("monitor")) or 0).first()
-    return {"client": m.client_id, "entity_id": str(m.pk), "entity_type": "monitor"} if m else {"client": visit.whole(request.GET.get("client"))}
+        return f"{a.client.name} · {a.entity_name}" if a.client else a.entity_name, {"client": a.client_id, "entity_id": a.entity_id, "entity_type": a.entity_type, "source": a.source}
+    m = Monitor.objects.for_user(request).filter(pk=visit.whole(request.GET.get("monitor")) or 0).select_related("client").first()
+    if m is not None:
+        return f"{m.client.name} · {m.name}", {"client": m.client_id, "entity_id": str(m.pk), "entity_type": "monitor"}
+    return "", {"client": visit.whole(request.GET.get("client"))}
 
 
 def would_hide(request: HttpRequest, matchers: dict[str, Any], client: Client | None, at: datetime) -> list[dict[str, Any]]:

@@ -107,7 +107,9 @@ def merged_config(kind: str, old: dict[str, Any], given: dict[str, Any]) -> dict
         if isinstance(value, dict) and any(is_masked(v) for v in value.values()):
             before = old.get(key)
             before = before if isinstance(before, dict) else {}
-            value = {k: before.get(k) if is_masked(v) else v for k, v in value.items() if not is_masked(v) or k in before}
+            value = {
+                k: before.get(k) if is_masked(v) else v for k, v in value.items() if not is_masked(v) or k in before
+            }
         if value is None:
             values.pop(key, None)
         else:
@@ -144,7 +146,11 @@ class MonitorSerializer(TenantSerializer):
     """A monitor: what is watched, how, and (read only) what is seen."""
 
     slug = serializers.SlugField(required=False, allow_blank=True, max_length=60)
-    config = ConfigField(required=False, default=dict, help_text="The kind's settings; secrets are masked, and a mask sent back keeps the old one.")
+    config = ConfigField(
+        required=False,
+        default=dict,
+        help_text="The kind's settings; secrets are masked, and a mask sent back keeps the old one.",
+    )
     timeout_seconds = Finite(required=False)
     degraded_loss_percent = Finite(required=False, allow_null=True, min_value=0, max_value=100)
     probes = ProbeSlugs(required=False, max_length=100, help_text="Slugs.")
@@ -168,7 +174,9 @@ class MonitorSerializer(TenantSerializer):
 
     def validate_kind(self, kind: str) -> str:
         if kind not in checks.KINDS:
-            raise serializers.ValidationError(f"{kind[:40]!r} is not a kind of monitor; choose from {', '.join(checks.KINDS)}.")
+            raise serializers.ValidationError(
+                f"{kind[:40]!r} is not a kind of monitor; choose from {', '.join(checks.KINDS)}."
+            )
         return kind
 
     def validate_config(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +191,9 @@ class MonitorSerializer(TenantSerializer):
         try:
             services.split_config(kind, merged)
         except Invalid as error:
-            raise serializers.ValidationError({key.removeprefix("config").removeprefix("."): said for key, said in error.message_dict.items()}) from None
+            raise serializers.ValidationError(
+                {key.removeprefix("config").removeprefix("."): said for key, said in error.message_dict.items()}
+            ) from None
         return merged
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 from django.core.exceptions import ValidationError as Invalid
 from django.db import transaction
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -17,7 +16,14 @@ from rest_framework.serializers import BaseSerializer
 from monitors import history, services
 from monitors.api.bodies import MonitorSerializer, ResultSerializer, Seen, slugs
 from monitors.api.filters import MonitorFilter
-from monitors.api.seen import CertificateSerializer, ChangeSerializer, PushSerializer, ResultPages, results_of
+from monitors.api.seen import (
+    CertificateSerializer,
+    ChangeSerializer,
+    PushSerializer,
+    ResultPages,
+    UptimeSerializer,
+    results_of,
+)
 from monitors.models import Certificate, Monitor, StateChange
 from portal.api.base import TenantViewSet
 from portal.api.errors import bad, dotted, of_django
@@ -65,7 +71,14 @@ class Monitors(TenantViewSet):
         values = dict(serializer.validated_data)
         tags, probes = values.pop("tags", ()), values.pop("probes", None)
         wanted = services.probes_for(self.viewer, probes, values["client"].pk) if probes is not None else None
-        m = services.save(Monitor(**values), by=self.actor, at=database_now(), tags=tags, probes=wanted, trusted=bool(self.viewer.msp_role))
+        m = services.save(
+            Monitor(**values),
+            by=self.actor,
+            at=database_now(),
+            tags=tags,
+            probes=wanted,
+            trusted=bool(self.viewer.msp_role),
+        )
         serializer.instance = self._again(m)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
@@ -126,7 +139,11 @@ class Monitors(TenantViewSet):
 
     # --- What was seen ----------------------------------------------------------------------------------------------
     @extend_schema(
-        parameters=[OpenApiParameter("since", str), OpenApiParameter("until", str), OpenApiParameter("probe", str, description="Slug.")],
+        parameters=[
+            OpenApiParameter("since", str),
+            OpenApiParameter("until", str),
+            OpenApiParameter("probe", str, description="Slug."),
+        ],
         responses=ResultSerializer(many=True),
     )
     @action(detail=True, filterset_class=None)
@@ -136,7 +153,7 @@ class Monitors(TenantViewSet):
         rows = pages.paginate_queryset(results_of(self.get_object(), request, names), request, self)
         return pages.get_paginated_response(ResultSerializer(rows, many=True, context={"slugs": names}).data)
 
-    @extend_schema(responses={200: serializers.DictField(child=serializers.FloatField(allow_null=True))})
+    @extend_schema(responses=UptimeSerializer)
     @action(detail=True, filterset_class=None)
     def uptime(self, request: Request, pk: str) -> Response:
         """{"1h", "24h", "7d", "30d", "90d"}: percent of the known checks that were up or degraded; null without data."""

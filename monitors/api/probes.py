@@ -22,7 +22,6 @@ from portal.clock import database_now
 from portal.outbound.guard import parse_host
 from portal.tenancy import WRITE
 
-
 SILENT = timedelta(seconds=60)  # a probe reports each few seconds
 HEALTH = ("ok", "blind", "silent", "never_seen", "disabled")
 
@@ -43,19 +42,29 @@ def check_anchor(anchor: str) -> str:
     try:
         parts = urlsplit(anchor if "//" in anchor else f"//{anchor}")
         parse_host(parts.hostname or "")
-        fits = parts.scheme in ("", "http", "https") and (parts.scheme != "" or parts.port is not None) and not parts.username
+        fits = (
+            parts.scheme in ("", "http", "https")
+            and (parts.scheme != "" or parts.port is not None)
+            and not parts.username
+        )
     except ValueError:
         fits = False
     if not fits:
-        raise serializers.ValidationError(f"{anchor[:60]!r} is neither host:port nor a URL, as 1.1.1.1:443 or https://example.com.")
+        raise serializers.ValidationError(
+            f"{anchor[:60]!r} is neither host:port nor a URL, as 1.1.1.1:443 or https://example.com."
+        )
     return anchor
 
 
 class ProbeSerializer(TenantSerializer):
     """A probe: a region (client null, for all) or a private one inside one client's network."""
 
-    slug = serializers.SlugField(required=False, max_length=60, help_text="Made from the name when left out; cannot be changed.")
-    anchors = serializers.ListField(child=serializers.CharField(max_length=300, validators=[check_anchor]), required=False, max_length=10)
+    slug = serializers.SlugField(
+        required=False, max_length=60, help_text="Made from the name when left out; cannot be changed."
+    )
+    anchors = serializers.ListField(
+        child=serializers.CharField(max_length=300, validators=[check_anchor]), required=False, max_length=10
+    )
     health = serializers.SerializerMethodField()
     blind = serializers.SerializerMethodField()
 

@@ -12,6 +12,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from monitors.api.bodies import Finite
+from monitors.history import WINDOWS
 from monitors.models import Certificate, Monitor, Result, StateChange
 from portal.api.pagination import Newest
 
@@ -53,6 +54,13 @@ def moment(request: Request, name: str) -> datetime | None:
         raise ValidationError({name: [f"{text[:40]!r} is not a time; write it as 2026-03-01T02:00:00Z."]}) from None
 
 
+class UptimeSerializer(serializers.Serializer):
+    """Percent by window; null without data."""
+
+    def get_fields(self) -> dict[str, Any]:
+        return {name: serializers.FloatField(allow_null=True, read_only=True) for name in WINDOWS}
+
+
 class ChangeSerializer(serializers.ModelSerializer):
     """One step of a monitor's state."""
 
@@ -62,7 +70,9 @@ class ChangeSerializer(serializers.ModelSerializer):
 
     def get_fields(self) -> dict[str, Any]:
         ends = {"from": "from_state", "to": "to_state"}  # `from` cannot be a Python attribute
-        return super().get_fields() | {name: serializers.CharField(source=column, read_only=True) for name, column in ends.items()}
+        return super().get_fields() | {
+            name: serializers.CharField(source=column, read_only=True) for name, column in ends.items()
+        }
 
 
 class CertificateSerializer(serializers.ModelSerializer):

@@ -49,14 +49,20 @@ class Simulator(PortalViewSet):
     filter_backends: list = []
 
     @extend_schema(
-        parameters=[OpenApiParameter("monitor", int, required=True), OpenApiParameter("event", str, description="As consecutive_failure; the kind's main one when left out.")],
+        parameters=[
+            OpenApiParameter("monitor", int, required=True),
+            OpenApiParameter("event", str, description="As consecutive_failure; the kind's main one when left out."),
+        ],
         responses=SimulationSerializer,
     )
     def list(self, request: Request) -> Response:
         text = request.query_params.get("monitor", "")
         if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise bad({"monitor": "Give the id of a monitor, as ?monitor=7."})
-        m = get_object_or_404(subjects.with_tags(Monitor.objects.for_user(request)).select_related("client", "site", "parent"), pk=int(text))
+        m = get_object_or_404(
+            subjects.with_tags(Monitor.objects.for_user(request)).select_related("client", "site", "parent"),
+            pk=int(text),
+        )
         try:
             found = simulate(m, request.query_params.get("event") or events_of(m)[0], database_now(), self.viewer)
         except ValueError as error:

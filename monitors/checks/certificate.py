@@ -6,6 +6,7 @@ Pure: bytes in, plain facts out. The rules that alert on them (MON-6) live with 
 import ipaddress
 import ssl
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -105,6 +106,13 @@ def facts_of(der: bytes | None, host: str, flaw: ssl.SSLCertVerificationError | 
         return {}
 
 
+@lru_cache(maxsize=4096)
+def _described(pem: bytes, host: str) -> tuple[x509.Certificate, dict[str, Any]]:
+    """A host shows the same certificate at every check: it is read once. The facts are to be copied, not changed."""
+    leaf = load(pem)
+    return leaf, describe(leaf, host)
+
+
 def facts_of_chain(chain: list[bytes], host: str, flaw: str | None, now: datetime) -> dict[str, Any]:
     """{"certificate": …} from PEM certificates, leaf first, and the HTTP engine's sentence on what is wrong; {} if none.
 
@@ -114,10 +122,10 @@ def facts_of_chain(chain: list[bytes], host: str, flaw: str | None, now: datetim
     if not chain:
         return {}
     try:
-        leaf = load(chain[0])
-        facts = describe(leaf, host)
+        leaf, described = _described(chain[0], host)
     except ValueError:
         return {}
+    facts = dict(described)
     if flaw and flaw.startswith("The certificate"):  # else the handshake failed for another reason
         unexplained = "could not be verified" in flaw  # some libcurl builds give no reason for a name that does not fit
         by_name = "not name this" in flaw or (unexplained and not facts["hostname_ok"])

@@ -24,7 +24,9 @@ def later(minutes: float = 0, seconds: float = 0) -> datetime:
     return T + timedelta(minutes=minutes, seconds=seconds)
 
 
-def failing(monitor: int = 7, at: datetime = T, *, client: Client | None = None, failing: bool = True, **values: Any) -> Report:
+def failing(
+    monitor: int = 7, at: datetime = T, *, client: Client | None = None, failing: bool = True, **values: Any
+) -> Report:
     """The report of a monitor that is down (or, by `values`, something else)."""
     base: dict[str, Any] = {
         "source": "endpoint", "condition": "health", "event": "consecutive_failure", "entity_type": "monitor", "entity_id": str(monitor),
@@ -45,7 +47,9 @@ def tell(*reports: Report) -> list[Alert]:
         return report(reports)
 
 
-def webhook(name: str = "ops", of: Client | None = None, url: str = "https://hooks.example/ops", **values: Any) -> Channel:
+def webhook(
+    name: str = "ops", of: Client | None = None, url: str = "https://hooks.example/ops", **values: Any
+) -> Channel:
     """A channel for machines: nothing is gathered."""
     return Channel.objects.create(client=of, name=name, type="webhook", config={"url": url}, **values)
 

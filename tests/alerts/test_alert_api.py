@@ -11,10 +11,35 @@ from tests.alerts import stage
 
 pytestmark = pytest.mark.django_db
 
-KEYS = (
-    "id source event type severity status entity_type entity_id entity_name monitor_id client site_id service_id incident_id title message verdict evidence "
-    "report_url hold_reason snoozed_until created_at notified_at acknowledged_at acknowledged_by resolved_at is_resolved"
-).split()  # fmt: skip
+KEYS = [
+    "id",
+    "source",
+    "event",
+    "type",
+    "severity",
+    "status",
+    "entity_type",
+    "entity_id",
+    "entity_name",
+    "monitor_id",
+    "client",
+    "site_id",
+    "service_id",
+    "incident_id",
+    "title",
+    "message",
+    "verdict",
+    "evidence",
+    "report_url",
+    "hold_reason",
+    "snoozed_until",
+    "created_at",
+    "notified_at",
+    "acknowledged_at",
+    "acknowledged_by",
+    "resolved_at",
+    "is_resolved",
+]
 
 
 @pytest.fixture
@@ -28,7 +53,12 @@ def test_an_alert_reads_as_the_specification_says(alert):
     caller = cast.api(cast.make_staff())
     body = caller.get(f"/api/v1/alerts/{alert.pk}").json()
     assert list(body) == KEYS
-    assert (body["source"], body["event"], body["type"], body["severity"]) == ("endpoint", "consecutive_failure", "monitor.down", "critical")
+    assert (body["source"], body["event"], body["type"], body["severity"]) == (
+        "endpoint",
+        "consecutive_failure",
+        "monitor.down",
+        "critical",
+    )
     assert (body["status"], body["entity_id"], body["monitor_id"], body["is_resolved"]) == ("open", 7, 7, False)
     assert body["created_at"] == "2026-11-21T12:00:00.000Z" and body["hold_reason"] is None
     assert caller.get("/api/v1/alerts").json()["results"] == [body]
@@ -36,7 +66,10 @@ def test_an_alert_reads_as_the_specification_says(alert):
 
 
 def test_lists_are_filtered(alert):
-    stage.tell(stage.failing(8, severity="warning", event="degraded"), stage.failing(9, client=cast.globex(), source="heartbeat", event="deadline_missed"))
+    stage.tell(
+        stage.failing(8, severity="warning", event="degraded"),
+        stage.failing(9, client=cast.globex(), source="heartbeat", event="deadline_missed"),
+    )
     stage.tell(stage.well(8))
     caller = cast.api(cast.make_staff())
 
@@ -105,7 +138,9 @@ def test_snoozed_for_half_an_hour_or_until_it_has_recovered(alert):
     assert body["snoozed_until"] is None and body["hold_reason"] == "snoozed"
 
 
-@pytest.mark.parametrize("body", [{}, {"minutes": 0}, {"minutes": "x"}, {"minutes": 999999}, {"minutes": 5, "until_recovered": True}])
+@pytest.mark.parametrize(
+    "body", [{}, {"minutes": 0}, {"minutes": "x"}, {"minutes": 999999}, {"minutes": 5, "until_recovered": True}]
+)
 def test_a_snooze_needs_a_length_it_can_have(alert, body):
     answer = cast.api(cast.make_staff()).post(f"/api/v1/alerts/{alert.pk}/snooze", body)
     assert answer.status_code == 400 and "minutes" in answer.json()["error"]["fields"]
@@ -117,12 +152,20 @@ def test_an_alerts_deliveries_with_every_attempt(alert):
     (row,) = stage.claim(stage.later(seconds=30))
     stage.ends(row, "delivered", stage.later(seconds=30), code=200, duration_ms=9.0)
     (body,) = cast.api(cast.alice()).get(f"/api/v1/alerts/{alert.pk}/deliveries").json()["results"]
-    assert (body["alert"], body["channel"], body["event"], body["state"]) == (alert.pk, row.channel_id, "down", "delivered")
+    assert (body["alert"], body["channel"], body["event"], body["state"]) == (
+        alert.pk,
+        row.channel_id,
+        "down",
+        "delivered",
+    )
     assert [(a["outcome"], a["response_code"], a["duration_ms"], a["error"]) for a in body["attempts"]] == [
         ("retry", 503, 12.5, "HTTP 503"),
         ("delivered", 200, 9.0, ""),
     ]
-    assert cast.api(cast.make_staff()).get(f"/api/v1/alerts/{alert.pk}").json()["notified_at"] == "2026-11-21T12:00:30.000Z"
+    assert (
+        cast.api(cast.make_staff()).get(f"/api/v1/alerts/{alert.pk}").json()["notified_at"]
+        == "2026-11-21T12:00:30.000Z"
+    )
 
 
 def test_the_log_of_attempts_is_filtered_and_a_failed_one_tried_again(alert):
@@ -130,8 +173,20 @@ def test_the_log_of_attempts_is_filtered_and_a_failed_one_tried_again(alert):
     stage.ends(row, "permanent", stage.T, code=404, error="HTTP 404: no such hook")
     caller = cast.api(cast.make_staff())
     (entry,) = caller.get(f"/api/v1/notification-logs?alert={alert.pk}").json()["results"]
-    assert (entry["outcome"], entry["response_code"], entry["state"], entry["channel_name"], entry["error"]) == ("permanent", 404, "failed", "ops", "HTTP 404: no such hook")
-    for query, count in (("state=failed", 1), ("state=delivered", 0), (f"channel={row.channel_id}", 1), (f"client={cast.globex().pk}", 0), ("alert=0", 0)):
+    assert (entry["outcome"], entry["response_code"], entry["state"], entry["channel_name"], entry["error"]) == (
+        "permanent",
+        404,
+        "failed",
+        "ops",
+        "HTTP 404: no such hook",
+    )
+    for query, count in (
+        ("state=failed", 1),
+        ("state=delivered", 0),
+        (f"channel={row.channel_id}", 1),
+        (f"client={cast.globex().pk}", 0),
+        ("alert=0", 0),
+    ):
         assert len(caller.get(f"/api/v1/notification-logs?{query}").json()["results"]) == count, query
     (listed,) = caller.get("/api/v1/deliveries?state=failed").json()["results"]
     tried = caller.post(f"/api/v1/deliveries/{listed['id']}/retry").json()
@@ -154,19 +209,35 @@ def test_a_gathered_alerts_log_shows_the_message_that_carried_it():
 def test_another_clients_alert_does_not_exist(alert):
     caller = cast.api(cast.mallory())
     assert caller.get("/api/v1/alerts").json()["results"] == []
-    for method, path in (("get", ""), ("get", "/deliveries"), ("post", "/acknowledge"), ("post", "/resolve"), ("patch", "/resolve"), ("post", "/snooze")):
-        answer = getattr(caller, method)(f"/api/v1/alerts/{alert.pk}{path}", {"minutes": 5} if method != "get" else None)
+    for method, path in (
+        ("get", ""),
+        ("get", "/deliveries"),
+        ("post", "/acknowledge"),
+        ("post", "/resolve"),
+        ("patch", "/resolve"),
+        ("post", "/snooze"),
+    ):
+        answer = getattr(caller, method)(
+            f"/api/v1/alerts/{alert.pk}{path}", {"minutes": 5} if method != "get" else None
+        )
         missing = getattr(caller, method)(f"/api/v1/alerts/987654{path}", {"minutes": 5} if method != "get" else None)
         assert (answer.status_code, answer.json()) == (404, missing.json()), path
     row = Delivery.objects.get()
-    assert caller.get(f"/api/v1/deliveries/{row.pk}").status_code == caller.post(f"/api/v1/deliveries/{row.pk}/retry").status_code == 404
+    assert (
+        caller.get(f"/api/v1/deliveries/{row.pk}").status_code
+        == caller.post(f"/api/v1/deliveries/{row.pk}/retry").status_code
+        == 404
+    )
 
 
 def test_our_own_channels_deliveries_are_not_the_clients_to_read(alert):
     stage.trigger(stage.webhook("noc"), name="Ours")
     (opened,) = stage.tell(stage.failing(8))
     assert Delivery.objects.filter(alert=opened).count() == 2
-    assert [d["channel_name"] for d in cast.api(cast.alice()).get(f"/api/v1/alerts/{opened.pk}/deliveries").json()["results"]] == ["ops"]
+    assert [
+        d["channel_name"]
+        for d in cast.api(cast.alice()).get(f"/api/v1/alerts/{opened.pk}/deliveries").json()["results"]
+    ] == ["ops"]
     assert len(cast.api(cast.make_staff()).get(f"/api/v1/alerts/{opened.pk}/deliveries").json()["results"]) == 2
 
 
@@ -188,3 +259,29 @@ def test_nobody_makes_alerts_by_hand_here():
     caller = cast.api(cast.make_staff())
     assert caller.post("/api/v1/alerts", {"title": "x"}).status_code == 405
     assert caller.delete("/api/v1/notification-logs").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "alerts?client=",
+        "alerts?site_id=",
+        "alerts?monitor_id=",
+        "deliveries?alert=",
+        "deliveries?channel=",
+        "notification-logs?alert=",
+        "notification-logs?client=",
+        "channels?client=",
+        "channels?contact=",
+        "alert-triggers?client=",
+        "silence?client=",
+    ],
+)
+def test_a_filter_by_id_says_nothing_of_foreign_rows_and_takes_any_number(alert, path):
+    caller = cast.api(cast.mallory())
+    for value in (cast.acme().pk, 987654):
+        answer = caller.get(f"/api/v1/{path}{value}")
+        assert (answer.status_code, answer.json()["results"]) == (200, [])
+    for value in ("9" * 30, "-1", "NaN", "1e400", "1.5", "x"):
+        assert caller.get(f"/api/v1/{path}{value}").status_code == 400, value
+    assert caller.get(f"/api/v1/{path}").status_code == 200

@@ -29,7 +29,15 @@ def staff():
     [
         {"name": "custom-webhook", "type": "webhook", "url": "https://your-service.example.com/alert"},
         {"name": "ops-slack", "type": "slack", "url": SLACK},
-        {"client": None, "name": "ops", "type": "webhook", "url": "http://hooks.example/x", "headers": {}, "secret": WHSEC, "config": {}},
+        {
+            "client": None,
+            "name": "ops",
+            "type": "webhook",
+            "url": "http://hooks.example/x",
+            "headers": {},
+            "secret": WHSEC,
+            "config": {},
+        },
         {"name": "mail", "type": "email", "url": "ops@acme.example"},
         {"name": "mail", "type": "email", "config": {"to": ["ops@acme.example", "ana@acme.example"]}},
     ],
@@ -38,14 +46,21 @@ def test_the_printed_examples_work(staff, body):
     answer = staff.post("/api/v1/channels", body)
     assert answer.status_code == 201, answer.json()
     made = answer.json()
-    assert made["type"] == body["type"] and made["enabled"] is True and made["healthy"] is True and made["client"] is None
+    assert (
+        made["type"] == body["type"] and made["enabled"] is True and made["healthy"] is True and made["client"] is None
+    )
     assert staff.get(f"/api/v1/channels/{made['id']}").json() == made
     assert AuditEntry.objects.filter(action="channel.created").count() == 1
 
 
 def test_the_shorthand_is_the_types_main_field(staff):
-    made = staff.post("/api/v1/channels", {"name": "m", "type": "email", "url": "a@acme.example, b@acme.example"}).json()
-    assert made["config"] == {"to": ["a@acme.example", "b@acme.example"]} and made["url"] == "a@acme.example, b@acme.example"
+    made = staff.post(
+        "/api/v1/channels", {"name": "m", "type": "email", "url": "a@acme.example, b@acme.example"}
+    ).json()
+    assert (
+        made["config"] == {"to": ["a@acme.example", "b@acme.example"]}
+        and made["url"] == "a@acme.example, b@acme.example"
+    )
     path = f"/api/v1/channels/{made['id']}"
     assert staff.put(path, made).json() == made  # what was read can be sent back
     assert staff.patch(path, {"url": "c@acme.example"}).json()["config"] == {"to": ["c@acme.example"]}
@@ -59,21 +74,40 @@ def test_a_body_that_was_read_and_changed_in_one_place_means_that_place(staff, c
 
 
 def test_secrets_go_in_and_never_come_out_and_a_mask_keeps_them(staff):
-    body = {"name": "ops", "type": "webhook", "url": "https://x.example/h", "secret": WHSEC, "headers": {"X-Key": "opensesame"}, "config": {"authorization": "Bearer abcdef"}}
+    body = {
+        "name": "ops",
+        "type": "webhook",
+        "url": "https://x.example/h",
+        "secret": WHSEC,
+        "headers": {"X-Key": "opensesame"},
+        "config": {"authorization": "Bearer abcdef"},
+    }
     made = staff.post("/api/v1/channels", body).json()
     assert made["secret"] == MASK and made["headers"] == {"X-Key": MASK} and made["has_secret"] is True
-    assert made["config"] == {"url": "https://x.example/h", "secret": MASK, "headers": {"X-Key": MASK}, "authorization": MASK}
+    assert made["config"] == {
+        "url": "https://x.example/h",
+        "secret": MASK,
+        "headers": {"X-Key": MASK},
+        "authorization": MASK,
+    }
     row = Channel.objects.get()
     path = f"/api/v1/channels/{row.pk}"
-    changed = staff.put(path, {**made, "url": "https://y.example/h", "config": {**made["config"], "url": "https://y.example/h"}})
+    changed = staff.put(
+        path, {**made, "url": "https://y.example/h", "config": {**made["config"], "url": "https://y.example/h"}}
+    )
     assert changed.status_code == 200, changed.json()
     row.refresh_from_db()
     assert row.secrets.open() == {"secret": WHSEC, "headers": {"X-Key": "opensesame"}, "authorization": "Bearer abcdef"}
-    assert staff.patch(path, {"headers": {"X-Key": MASK, "X-More": "1"}}).json()["headers"] == {"X-Key": MASK, "X-More": MASK}
+    assert staff.patch(path, {"headers": {"X-Key": MASK, "X-More": "1"}}).json()["headers"] == {
+        "X-Key": MASK,
+        "X-More": MASK,
+    }
     assert staff.patch(path, {"secret": ""}).json()["secret"] == ""
     row.refresh_from_db()
     assert row.secrets.open() == {"headers": {"X-Key": "opensesame", "X-More": "1"}, "authorization": "Bearer abcdef"}
-    everywhere = json.dumps(staff.get("/api/v1/channels").json()) + str(list(AuditEntry.objects.values())) + str(row.__dict__)
+    everywhere = (
+        json.dumps(staff.get("/api/v1/channels").json()) + str(list(AuditEntry.objects.values())) + str(row.__dict__)
+    )
     assert "opensesame" not in everywhere and "abcdef" not in everywhere
 
 
@@ -92,24 +126,41 @@ def test_a_mask_without_anything_behind_it_is_refused(staff):
     assert answer.status_code == 400 and "url" in answer.json()["error"]["fields"]
 
 
-@pytest.mark.parametrize("url", ["http://10.0.0.1/x", "http://192.168.1.1/", "http://169.254.169.254/latest/", "http://[fe80::1]/", "http://100.64.0.1/", "http://[::ffff:10.0.0.1]/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.0.0.1/x",
+        "http://192.168.1.1/",
+        "http://169.254.169.254/latest/",
+        "http://[fe80::1]/",
+        "http://100.64.0.1/",
+        "http://[::ffff:10.0.0.1]/",
+    ],
+)
 def test_the_private_network_is_refused_where_it_was_typed(staff, url):
     short = staff.post("/api/v1/channels", {"name": "x", "type": "webhook", "url": url})
     assert short.status_code == 400 and list(short.json()["error"]["fields"]) == ["url"]
     whole = staff.post("/api/v1/channels", {"name": "x", "type": "webhook", "config": {"url": url}})
     assert whole.status_code == 400 and list(whole.json()["error"]["fields"]) == ["config.url"]
-    mail = staff.post("/api/v1/channels", {"name": "x", "type": "email", "config": {"to": "a@b.example", "smtp_host": "10.0.0.1"}})
+    mail = staff.post(
+        "/api/v1/channels", {"name": "x", "type": "email", "config": {"to": "a@b.example", "smtp_host": "10.0.0.1"}}
+    )
     assert mail.status_code == 400 and list(mail.json()["error"]["fields"]) == ["config.smtp_host"]
     assert Channel.objects.count() == 0
 
 
 def test_an_address_named_in_outbound_allow_may_be_saved_and_localhost_is_looked_up(staff, settings):
-    assert staff.post("/api/v1/channels", {"name": "x", "type": "webhook", "url": "http://localhost:9/x"}).status_code == 201
+    assert (
+        staff.post("/api/v1/channels", {"name": "x", "type": "webhook", "url": "http://localhost:9/x"}).status_code
+        == 201
+    )
     settings.OUTBOUND_ALLOW = ()
     refused = staff.post("/api/v1/channels", {"name": "x", "type": "webhook", "url": "http://localhost:9/x"})
     assert refused.status_code == 400 and "OUTBOUND_ALLOW" in refused.json()["error"]["message"]
     stored = Channel.objects.get()
-    assert staff.patch(f"/api/v1/channels/{stored.pk}", {"enabled": False}).status_code == 200  # what stands there already is no new address
+    assert (
+        staff.patch(f"/api/v1/channels/{stored.pk}", {"enabled": False}).status_code == 200
+    )  # what stands there already is no new address
 
 
 @pytest.mark.parametrize(
@@ -130,7 +181,10 @@ def test_an_address_named_in_outbound_allow_may_be_saved_and_localhost_is_looked
         ({"name": "x", "type": "webhook", "url": "https://x.example/", "config": []}, "config"),
         ({"name": "x", "type": "email", "url": "nobody"}, "url"),
         ({"name": "x", "type": "email", "url": "a@b.example", "secret": "whsec_x"}, "secret"),
-        ({"name": "x", "type": "webhook", "url": "https://x.example/", "group_window_seconds": 99999}, "group_window_seconds"),
+        (
+            {"name": "x", "type": "webhook", "url": "https://x.example/", "group_window_seconds": 99999},
+            "group_window_seconds",
+        ),
         ({"name": "x", "type": "webhook", "url": "https://x.example/", "client": 987654}, "client"),
     ],
 )
@@ -142,7 +196,9 @@ def test_what_is_wrong_is_said_at_its_field(staff, body, field):
 
 
 def test_an_unknown_type_is_answered_with_the_known_ones(staff):
-    (sentence,) = staff.post("/api/v1/channels", {"name": "x", "type": "fax", "url": "1"}).json()["error"]["fields"]["type"]
+    (sentence,) = staff.post("/api/v1/channels", {"name": "x", "type": "fax", "url": "1"}).json()["error"]["fields"][
+        "type"
+    ]
     assert "fax" in sentence and all(kind in sentence for kind in KINDS)
 
 
@@ -155,7 +211,9 @@ def test_a_new_address_starts_healthy_and_a_new_name_does_not(staff):
 
 
 def test_what_stays_the_same_leaves_no_entry(staff):
-    made = staff.post("/api/v1/channels", {"name": "ops", "type": "webhook", "url": "https://x.example/h", "secret": WHSEC}).json()
+    made = staff.post(
+        "/api/v1/channels", {"name": "ops", "type": "webhook", "url": "https://x.example/h", "secret": WHSEC}
+    ).json()
     count = AuditEntry.objects.count()
     assert staff.put(f"/api/v1/channels/{made['id']}", made).status_code == 200
     assert AuditEntry.objects.count() == count
@@ -208,14 +266,30 @@ def test_a_clients_admin_manages_their_own_and_never_ours():
     alice = cast.api(cast.alice())
     made = alice.post("/api/v1/channels", {"name": "ours", "type": "webhook", "url": "https://x.example/"}).json()
     assert made["client"] == cast.acme().pk
-    assert alice.post("/api/v1/channels", {"client": None, "name": "x", "type": "webhook", "url": "https://x.example/"}).status_code == 403
-    assert alice.post("/api/v1/channels", {"client": cast.globex().pk, "name": "x", "type": "webhook", "url": "https://x.example/"}).status_code == 400
+    assert (
+        alice.post(
+            "/api/v1/channels", {"client": None, "name": "x", "type": "webhook", "url": "https://x.example/"}
+        ).status_code
+        == 403
+    )
+    assert (
+        alice.post(
+            "/api/v1/channels",
+            {"client": cast.globex().pk, "name": "x", "type": "webhook", "url": "https://x.example/"},
+        ).status_code
+        == 400
+    )
     ours = stage.webhook("noc")
     theirs = stage.webhook("theirs", cast.globex())
     assert [c["name"] for c in alice.get("/api/v1/channels").json()["results"]] == ["ours"]
     for row in (ours, theirs):
         path = f"/api/v1/channels/{row.pk}"
-        assert [alice.get(path).status_code, alice.patch(path, {"name": "x"}).status_code, alice.delete(path).status_code, alice.post(f"{path}/test").status_code] == [404] * 4
+        assert [
+            alice.get(path).status_code,
+            alice.patch(path, {"name": "x"}).status_code,
+            alice.delete(path).status_code,
+            alice.post(f"{path}/test").status_code,
+        ] == [404] * 4
     assert alice.delete(f"/api/v1/channels/{made['id']}").status_code == 204
 
 

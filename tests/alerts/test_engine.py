@@ -65,7 +65,12 @@ def test_names(source, event, name, word, recovery):
 def test_what_a_report_does(was, now, verb):
     severity, event = was or (None, None)
     new_severity, new_event = now or ("critical", "consecutive_failure")
-    assert engine.react(open_severity=severity, open_event=event, failing=now is not None, severity=new_severity, event=new_event) == verb
+    assert (
+        engine.react(
+            open_severity=severity, open_event=event, failing=now is not None, severity=new_severity, event=new_event
+        )
+        == verb
+    )
 
 
 # --- What holds it back ------------------------------------------------------------------------------------------------
@@ -83,11 +88,17 @@ EVERYTHING = Matcher(id=3)
         ({"flapping": True, "event": "flapping"}, ("", None)),  # the flapping alert itself speaks
         ({"snoozed": True}, ("snoozed", None)),
         # the first rule in this order gives the reason
-        ({"in_maintenance": True, "silences": (EVERYTHING,), "parent_open": True, "flapping": True, "snoozed": True}, ("in_maintenance", None)),
+        (
+            {"in_maintenance": True, "silences": (EVERYTHING,), "parent_open": True, "flapping": True, "snoozed": True},
+            ("in_maintenance", None),
+        ),
         ({"silences": (EVERYTHING,), "parent_open": True, "flapping": True, "snoozed": True}, ("silenced", 3)),
         ({"parent_open": True, "flapping": True, "snoozed": True}, ("explained_by_parent", None)),
         ({"flapping": True, "snoozed": True}, ("flapping", None)),
-        ({"silences": (Matcher(id=1, source="domain"), Matcher(id=2), EVERYTHING)}, ("silenced", 2)),  # the first that covers it
+        (
+            {"silences": (Matcher(id=1, source="domain"), Matcher(id=2), EVERYTHING)},
+            ("silenced", 2),
+        ),  # the first that covers it
     ],
 )
 def test_why_it_is_held(about, answer):
@@ -95,7 +106,13 @@ def test_why_it_is_held(about, answer):
 
 
 def test_the_order_of_the_rules_is_the_one_that_is_documented():
-    assert [rule.__name__ for rule in engine.HOLD_BACK] == ["in_maintenance", "silenced", "explained_by_parent", "flapping", "snoozed"]
+    assert [rule.__name__ for rule in engine.HOLD_BACK] == [
+        "in_maintenance",
+        "silenced",
+        "explained_by_parent",
+        "flapping",
+        "snoozed",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,10 +153,12 @@ def test_a_silence_by_client_does_not_cover_what_has_none():
 
 
 # --- Who is told --------------------------------------------------------------------------------------------------------
-USABLE = {n: "" for n in range(1, 9)}
+USABLE = dict.fromkeys(range(1, 9), "")
 
 
-def told(*rules: Rule, about: Facts = FACTS, at: datetime = T, usable: dict[int, str] = USABLE, **more: object) -> list[tuple[int, int | None, int]]:
+def told(
+    *rules: Rule, about: Facts = FACTS, at: datetime = T, usable: dict[int, str] = USABLE, **more: object
+) -> list[tuple[int, int | None, int]]:
     return [(t.channel, t.contact, t.delay_seconds) for t in engine.route(about, rules, at, usable=usable, **more).told]
 
 
@@ -202,7 +221,11 @@ NIGHT = {"hours": (time(22), time(6)), "zone": LISBON}
         ({**NIGHT, "weekdays": {6}}, "2026-11-23T03:00Z", True),  # Sunday's night on Monday morning
         # clocks forward on 29 March 2026 (01:00 → 02:00 in Lisbon) and back on 25 October (02:00 → 01:00)
         ({"hours": (time(1), time(2)), "zone": LISBON}, "2026-03-29T00:30Z", False),
-        ({"hours": (time(1), time(2)), "zone": LISBON}, "2026-03-29T01:30Z", False),  # that hour does not exist this day
+        (
+            {"hours": (time(1), time(2)), "zone": LISBON},
+            "2026-03-29T01:30Z",
+            False,
+        ),  # that hour does not exist this day
         ({"hours": (time(2), time(3)), "zone": LISBON}, "2026-03-29T01:30Z", True),
         ({"hours": (time(1), time(2)), "zone": LISBON}, "2026-10-25T00:30Z", True),  # twice this day
         ({"hours": (time(1), time(2)), "zone": LISBON}, "2026-10-25T01:30Z", True),
@@ -216,7 +239,12 @@ def test_time_windows(window, at, inside):
     assert engine.in_hours(rule(**values), datetime.fromisoformat(at)) is inside
 
 
-@given(st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)), st.times(), st.times(), st.sampled_from([LISBON, NEW_YORK, "Asia/Kolkata", "UTC"]))
+@given(
+    st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)),
+    st.times(),
+    st.times(),
+    st.sampled_from([LISBON, NEW_YORK, "Asia/Kolkata", "UTC"]),
+)
 def test_a_window_and_its_complement_share_the_day(naive, start, end, zone):
     if start == end:
         return
@@ -261,9 +289,15 @@ def test_a_clients_channel_never_hears_of_another_client():
 
 
 def test_when_nobody_is_told_it_is_said_so():
-    assert engine.route(FACTS, [], T, usable=USABLE).decisions == [("routing", "nobody", "None of the 0 enabled triggers tells anybody of it.")]
+    assert engine.route(FACTS, [], T, usable=USABLE).decisions == [
+        ("routing", "nobody", "None of the 0 enabled triggers tells anybody of it.")
+    ]
     empty = engine.route(FACTS, [rule(channels=())], T, usable=USABLE)
-    assert ("trigger r1", "skipped", "names no channel and no contact that can be reached") in empty.decisions and not empty.told
+    assert (
+        "trigger r1",
+        "skipped",
+        "names no channel and no contact that can be reached",
+    ) in empty.decisions and not empty.told
 
 
 RULES = st.lists(
@@ -274,23 +308,33 @@ RULES = st.lists(
         client=st.sampled_from([None, 1, 2]),
         severities=st.frozensets(st.sampled_from(["warning", "critical"])),
         channels=st.lists(st.integers(1, 5), max_size=4).map(tuple),
-        ways=st.lists(st.builds(Way, st.integers(1, 5), st.integers(1, 3), st.sampled_from(["all", "high"]), st.integers(0, 60)), max_size=4).map(tuple),
+        ways=st.lists(
+            st.builds(Way, st.integers(1, 5), st.integers(1, 3), st.sampled_from(["all", "high"]), st.integers(0, 60)),
+            max_size=4,
+        ).map(tuple),
     ),
     max_size=6,
 )
 
 
-@given(RULES, st.sampled_from(["warning", "critical"]), st.dictionaries(st.integers(1, 5), st.sampled_from([None, 1, 2])))
+@given(
+    RULES, st.sampled_from(["warning", "critical"]), st.dictionaries(st.integers(1, 5), st.sampled_from([None, 1, 2]))
+)
 def test_each_channel_hears_once_at_the_soonest_and_only_of_its_own_client(rules, severity, owners):
     about = facts(severity=severity)
-    plan = engine.route(about, rules, T, usable={n: "" for n in range(1, 6)}, owners=owners)
+    plan = engine.route(about, rules, T, usable=dict.fromkeys(range(1, 6), ""), owners=owners)
     channels = [t.channel for t in plan.told]
     assert len(channels) == len(set(channels))
     assert all(owners.get(c) in (None, about.client) for c in channels)
     wanting = [r for r in rules if not engine.refuses(r, about, T)]
     for t in plan.told:
         ways = [0 for r in wanting if t.channel in r.channels]
-        ways += [w.delay_minutes * 60 for r in wanting for w in r.ways if w.channel == t.channel and (w.urgency == "all" or severity == "critical")]
+        ways += [
+            w.delay_minutes * 60
+            for r in wanting
+            for w in r.ways
+            if w.channel == t.channel and (w.urgency == "all" or severity == "critical")
+        ]
         assert t.delay_seconds == min(ways)
     assert plan.decisions, "every route says why"
 
@@ -326,7 +370,10 @@ def test_each_channel_hears_once_at_the_soonest_and_only_of_its_own_client(rules
     ],
 )
 def test_the_ladder(attempt, outcome, more, answer):
-    assert engine.after_attempt(**{"attempt": attempt, "outcome": outcome, "ambiguous": 0, "keyed": False, **more}) == answer
+    assert (
+        engine.after_attempt(**{"attempt": attempt, "outcome": outcome, "ambiguous": 0, "keyed": False, **more})
+        == answer
+    )
 
 
 @given(st.lists(st.sampled_from(["retry", "ambiguous"]), min_size=5, max_size=9), st.booleans())

@@ -41,7 +41,12 @@ def test_a_claim_takes_what_is_due_and_marks_it(ops):
     tell(failing(7))
     assert claim(T - timedelta(seconds=1)) == []
     (row,) = claim(T)
-    assert (row.state, row.claimed_by, row.attempt, row.lease_until) == ("sending", "w1", 1, T + outbox.LEASE) and row.lease_token
+    assert (row.state, row.claimed_by, row.attempt, row.lease_until) == (
+        "sending",
+        "w1",
+        1,
+        T + outbox.LEASE,
+    ) and row.lease_token
     assert claim(T, worker="w2") == []
     assert claim(T, limit=0) == []
 
@@ -213,7 +218,10 @@ def test_recovered_is_not_told_where_the_failure_never_arrived(ops):
     ends(sending, "permanent", later(seconds=2), error="gone")
     assert [d.kind for d in claim(later(seconds=3)) if d.kind == "recovered"] == []
     (recovery,) = stage.rows(alert, kind="recovered")
-    assert recovery.state == "expired" and recovery.reason == "The failure never reached this channel, so its recovery is not told."
+    assert (
+        recovery.state == "expired"
+        and recovery.reason == "The failure never reached this channel, so its recovery is not told."
+    )
     assert recovery.lease_token is None and recovery.claimed_by == ""
 
 
@@ -228,7 +236,12 @@ def test_a_thousand_alerts_are_one_message_and_one_gathered_and_none_is_lost():
     assert stage.drain(later(seconds=19)) == []
     (digest,) = stage.drain(later(seconds=20))
     snapshot = digest.notice.snapshot
-    assert digest.kind == "digest" and snapshot["title"] == "999 alerts: 999 critical" and len(snapshot["lines"]) == 20 and snapshot["more"] == 979
+    assert (
+        digest.kind == "digest"
+        and snapshot["title"] == "999 alerts: 999 critical"
+        and len(snapshot["lines"]) == 20
+        and snapshot["more"] == 979
+    )
     states = Counter(Delivery.objects.exclude(kind="digest").values_list("state", flat=True))
     assert states == {"delivered": 1, "gathered": 999}
     assert Delivery.objects.filter(carried_by=digest).count() == 999
@@ -238,7 +251,12 @@ def test_a_thousand_alerts_are_one_message_and_one_gathered_and_none_is_lost():
 
 def test_the_worst_goes_first_and_stands_first():
     stage.trigger(stage.mail())
-    tell(failing(1, severity="info", event="available"), failing(2, severity="warning", event="degraded"), failing(3), failing(4, severity="warning", event="degraded"))
+    tell(
+        failing(1, severity="info", event="available"),
+        failing(2, severity="warning", event="degraded"),
+        failing(3),
+        failing(4, severity="warning", event="degraded"),
+    )
     assert [d.notice.snapshot["title"] for d in stage.drain(T)] == ["monitor-3 is down"]
     (digest,) = stage.drain(later(seconds=20))
     assert [line["severity"] for line in digest.notice.snapshot["lines"]] == ["warning", "warning", "info"]
@@ -272,7 +290,7 @@ def test_a_window_of_nothing_gathers_nothing():
 def test_a_steady_stream_is_one_message_a_window(window):
     stage.trigger(stage.mail(group_window_seconds=window))
     sent: list[float] = []
-    for second in range(0, 240):
+    for second in range(240):
         at = later(seconds=second)
         tell(failing(second, at))
         sent += [second for _ in stage.drain(at)]
@@ -297,7 +315,9 @@ def test_a_gathered_message_that_fails_says_so_at_what_it_carried():
     stage.drain(T)
     (digest,) = claim(later(seconds=20))
     ends(digest, "permanent", later(seconds=21), error="550 no such user")
-    assert {d.reason for d in stage.rows(state="gathered")} == {"The gathered message was not delivered: 550 no such user"}
+    assert {d.reason for d in stage.rows(state="gathered")} == {
+        "The gathered message was not delivered: 550 no such user"
+    }
     assert stage.rows(kind="channel_dead")[0].channel == other
     assert Alert.objects.filter(notified_at=None).count() == 2
 

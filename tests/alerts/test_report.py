@@ -32,11 +32,25 @@ def ops() -> Channel:
 def test_what_is_wrong_opens_an_alert_and_writes_what_is_owed(ops):
     (alert,) = tell(failing(7))
     (row,) = stage.rows(alert)
-    assert (row.state, row.kind, row.channel, row.seq, row.via, row.next_attempt_at) == ("pending", "opened", ops, 1, "trigger All", T)
+    assert (row.state, row.kind, row.channel, row.seq, row.via, row.next_attempt_at) == (
+        "pending",
+        "opened",
+        ops,
+        1,
+        "trigger All",
+        T,
+    )
     notice = row.notice
-    assert (notice.type, notice.event, notice.severity, notice.snapshot["title"]) == ("monitor.down", "down", "critical", "monitor-7 is down")
+    assert (notice.type, notice.event, notice.severity, notice.snapshot["title"]) == (
+        "monitor.down",
+        "down",
+        "critical",
+        "monitor-7 is down",
+    )
     assert notice.snapshot["alert"]["id"] == alert.pk and notice.snapshot["client"]["name"] == "Acme"
-    assert list(notice.decisions.values_list("rule", "outcome", "reason")) == [("trigger All", "told", f"channel {ops.pk}")]
+    assert list(notice.decisions.values_list("rule", "outcome", "reason")) == [
+        ("trigger All", "told", f"channel {ops.pk}")
+    ]
 
 
 def test_well_and_nothing_open_is_no_news(ops):
@@ -67,7 +81,9 @@ def test_degraded_then_down_is_a_raise(ops):
     assert (alert.severity, alert.event) == ("critical", "consecutive_failure")
     assert told(alert) == [("opened", "delivered"), ("raised", "pending")]
     raised = stage.rows(alert)[1].notice
-    assert raised.type == "monitor.down" and ["Raised", "from warning to critical"] in [list(row) for row in raised.snapshot["facts"]]
+    assert raised.type == "monitor.down" and ["Raised", "from warning to critical"] in [
+        list(row) for row in raised.snapshot["facts"]
+    ]
 
 
 def test_down_then_degraded_is_silent_and_only_well_tells_recovery(ops):
@@ -120,7 +136,9 @@ def test_three_hundred_failures_ask_the_database_hardly_more_than_ten(ops, djang
     few, many = [failing(n) for n in range(10)], [failing(n) for n in range(100, 400)]
     with CaptureQueriesContext(connection) as before:
         tell(*few)
-    with django_assert_max_num_queries(len(before) + 70):  # the same questions; long lists go in several pieces on SQLite
+    with django_assert_max_num_queries(
+        len(before) + 70
+    ):  # the same questions; long lists go in several pieces on SQLite
         tell(*many)
     assert Delivery.objects.count() == 310
 
@@ -175,7 +193,11 @@ def test_a_down_that_was_not_sent_yet_is_dropped_with_its_recovery(ops):
     (alert,) = tell(failing(7))
     tell(well(7, later(seconds=2)))
     (row,) = stage.rows(alert)
-    assert (row.state, row.reason, row.finished_at) == ("expired", "It recovered before this was sent.", later(seconds=2))
+    assert (row.state, row.reason, row.finished_at) == (
+        "expired",
+        "It recovered before this was sent.",
+        later(seconds=2),
+    )
     assert stage.drain(later(1)) == []
 
 
@@ -226,8 +248,17 @@ def test_a_silence_holds_and_what_still_fires_at_its_end_is_sent_at_once(ops):
     quiet = silence()
     (alert,) = tell(failing(7, later(1)))
     (row,) = stage.rows(alert)
-    assert (alert.hold_reason, alert.held_by, row.state, row.hold_reason, row.silence_id) == ("silenced", quiet.pk, "held", "silenced", quiet.pk)
-    assert Decision.objects.filter(notice=row.notice, rule="silenced", outcome="held").get().reason == f"Silence {quiet.pk}: work"
+    assert (alert.hold_reason, alert.held_by, row.state, row.hold_reason, row.silence_id) == (
+        "silenced",
+        quiet.pk,
+        "held",
+        "silenced",
+        quiet.pk,
+    )
+    assert (
+        Decision.objects.filter(notice=row.notice, rule="silenced", outcome="held").get().reason
+        == f"Silence {quiet.pk}: work"
+    )
     outbox.release_due(later(9))
     assert stage.claim(later(9)) == []
     outbox.release_due(later(10))
@@ -296,7 +327,12 @@ def test_a_parent_that_fails_a_moment_later_holds_what_its_child_has_not_sent(op
 
 
 @pytest.mark.parametrize(
-    "about", [DEGRADED, {"source": "certificate", "condition": "expired", "event": "expired"}, {"condition": "flapping", "event": "flapping", "severity": "warning"}]
+    "about",
+    [
+        DEGRADED,
+        {"source": "certificate", "condition": "expired", "event": "expired"},
+        {"condition": "flapping", "event": "flapping", "severity": "warning"},
+    ],
 )
 def test_only_a_parent_that_is_down_explains_its_children(ops, about):
     (before,) = tell(failing(3, parent="monitor:1"))
@@ -363,11 +399,19 @@ def test_when_nobody_is_told_the_reason_is_stored():
 
 # --- Ready-made triggers --------------------------------------------------------------------------------------------------------
 def test_a_clients_own_address_hears_of_its_own_alerts():
-    acme = create_client(name="Initech", email="it@initech.example", slack_webhook="https://hooks.slack.example/services/a/b/c", by=cast.TESTS)
+    acme = create_client(
+        name="Initech",
+        email="it@initech.example",
+        slack_webhook="https://hooks.slack.example/services/a/b/c",
+        by=cast.TESTS,
+    )
     tell(failing(7, client=acme), failing(8, client=cast.globex()))
     assert sorted((d.channel.type, d.client_id) for d in stage.rows()) == [("email", acme.pk), ("slack", acme.pk)]
     change_client(acme, email="new@initech.example", slack_webhook="", by=cast.TESTS)
-    assert {c.type: (c.config, c.enabled) for c in acme.channels.all()} == {"email": ({"to": ["new@initech.example"]}, True), "slack": ({}, False)}
+    assert {c.type: (c.config, c.enabled) for c in acme.channels.all()} == {
+        "email": ({"to": ["new@initech.example"]}, True),
+        "slack": ({}, False),
+    }
     assert Trigger.objects.filter(client=acme).count() == 2
 
 

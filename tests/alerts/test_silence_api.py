@@ -52,10 +52,22 @@ def test_the_list_shows_what_is_not_over_and_all_of_them_when_asked(staff):
         made = staff.post("/api/v1/silence", {**more, "reason": reason})
         assert made.status_code == 201, made.json()
     assert staff.delete(f"/api/v1/silence/{made.json()['id']}").status_code == 204
-    assert [s["reason"] for s in staff.get("/api/v1/silence").json()["results"]] == ["sundays", "coming", "open-ended", "now"]
+    assert [s["reason"] for s in staff.get("/api/v1/silence").json()["results"]] == [
+        "sundays",
+        "coming",
+        "open-ended",
+        "now",
+    ]
     states = {s["reason"]: s["state"] for s in staff.get("/api/v1/silence?all=true").json()["results"]}
     assert states.pop("sundays") in ("upcoming", "active")
-    assert states == {"cancelled": "cancelled", "sundays until": "ended", "coming": "upcoming", "open-ended": "active", "now": "active", "past": "ended"}
+    assert states == {
+        "cancelled": "cancelled",
+        "sundays until": "ended",
+        "coming": "upcoming",
+        "open-ended": "active",
+        "now": "active",
+        "past": "ended",
+    }
 
 
 def test_what_it_hides_is_held_listed_and_sent_when_it_is_cancelled(staff):
@@ -63,7 +75,9 @@ def test_what_it_hides_is_held_listed_and_sent_when_it_is_cancelled(staff):
     stage.tell(stage.failing(6, database_now()))
     stage.drain(database_now())
     (before,) = stage.tell(stage.failing(7, database_now()))
-    made = staff.post("/api/v1/silence", {"reason": "work", "matchers": {"entity_id": 7}, "duration_seconds": 600}).json()
+    made = staff.post(
+        "/api/v1/silence", {"reason": "work", "matchers": {"entity_id": 7}, "duration_seconds": 600}
+    ).json()
     assert (made["hid_count"], made["hid_alerts"]) == (1, [before.pk])
     (during,) = stage.tell(stage.failing(7, database_now(), source="certificate", condition="expired", event="expired"))
     shown = staff.get(f"/api/v1/silence/{made['id']}").json()
@@ -79,7 +93,9 @@ def test_what_it_hides_is_held_listed_and_sent_when_it_is_cancelled(staff):
 
 
 def test_until_recovered_ends_when_nothing_it_holds_is_open(staff):
-    made = staff.post("/api/v1/silence", {"reason": "known", "matchers": {"source": "endpoint"}, "until_recovered": True}).json()
+    made = staff.post(
+        "/api/v1/silence", {"reason": "known", "matchers": {"source": "endpoint"}, "until_recovered": True}
+    ).json()
     at = database_now()
     stage.tell(stage.failing(1, at), stage.failing(2, at))
     stage.tell(stage.well(1, database_now()))
@@ -143,22 +159,40 @@ def test_matchers_have_to_be_said_and_nothing_means_everything(staff):
 
 
 def test_an_until_in_utc_is_kept_in_the_rules_own_time(staff):
-    body = {**EXAMPLE, "timezone": "America/New_York", "recurrence": "RRULE:FREQ=WEEKLY;BYDAY=SU;UNTIL=20260401T000000Z"}
+    body = {
+        **EXAMPLE,
+        "timezone": "America/New_York",
+        "recurrence": "RRULE:FREQ=WEEKLY;BYDAY=SU;UNTIL=20260401T000000Z",
+    }
     made = staff.post("/api/v1/silence", body).json()
     assert made["recurrence"] == "FREQ=WEEKLY;BYDAY=SU;UNTIL=20260331T200000"
-    assert facts.holds(Silence.objects.get(), datetime(2026, 3, 8, 3, 0, tzinfo=UTC)) is False  # Saturday evening in New York
+    assert (
+        facts.holds(Silence.objects.get(), datetime(2026, 3, 8, 3, 0, tzinfo=UTC)) is False
+    )  # Saturday evening in New York
 
 
 def test_a_weekly_silence_holds_at_the_same_wall_time_and_just_as_long_after_the_clocks_change():
     # Sundays from 01:00 to 04:00 in Lisbon; on 29 March 2026 the clocks jump from 01:00 to 02:00.
     starts = datetime(2026, 3, 22, 1, 0, tzinfo=UTC)
-    silence = Silence(starts_at=starts, ends_at=starts + timedelta(hours=3), recurrence="FREQ=WEEKLY", timezone="Europe/Lisbon", matchers={})
+    silence = Silence(
+        starts_at=starts,
+        ends_at=starts + timedelta(hours=3),
+        recurrence="FREQ=WEEKLY",
+        timezone="Europe/Lisbon",
+        matchers={},
+    )
     assert facts.holds(silence, datetime(2026, 4, 5, 0, 0, tzinfo=UTC)) is True  # 01:00 summer time
     assert facts.holds(silence, datetime(2026, 4, 5, 2, 59, tzinfo=UTC)) is True
     assert facts.holds(silence, datetime(2026, 4, 5, 3, 0, tzinfo=UTC)) is False
     before_the_jump = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
     starts = datetime(2026, 3, 22, 0, 30, tzinfo=UTC)
-    silence = Silence(starts_at=starts, ends_at=starts + timedelta(hours=3), recurrence="FREQ=WEEKLY", timezone="Europe/Lisbon", matchers={})
+    silence = Silence(
+        starts_at=starts,
+        ends_at=starts + timedelta(hours=3),
+        recurrence="FREQ=WEEKLY",
+        timezone="Europe/Lisbon",
+        matchers={},
+    )
     assert facts.holds(silence, before_the_jump) is True
     assert facts.holds(silence, before_the_jump + timedelta(hours=2, minutes=59)) is True
     assert facts.holds(silence, before_the_jump + timedelta(hours=3)) is False
@@ -175,7 +209,11 @@ def test_a_list_costs_the_same_with_three_and_with_thirty(staff, django_assert_m
 # --- Whose -----------------------------------------------------------------------------------------------------------
 def test_a_clients_silence_hides_only_their_own_alerts():
     stage.trigger(stage.webhook())
-    made = cast.api(cast.alice()).post("/api/v1/silence", {"reason": "quiet", "matchers": {}, "duration_seconds": 600}).json()
+    made = (
+        cast.api(cast.alice())
+        .post("/api/v1/silence", {"reason": "quiet", "matchers": {}, "duration_seconds": 600})
+        .json()
+    )
     assert made["client"] == cast.acme().pk
     (own,) = stage.tell(stage.failing(1, database_now()))
     (other,) = stage.tell(stage.failing(2, database_now(), client=cast.globex()))
@@ -192,7 +230,9 @@ def test_a_clients_admin_never_silences_everybody():
 
 def test_another_clients_silence_does_not_exist(staff):
     ours = staff.post("/api/v1/silence", {"reason": "x", "matchers": {}, "duration_seconds": 60}).json()["id"]
-    theirs = staff.post("/api/v1/silence", {"client": cast.acme().pk, "reason": "x", "matchers": {}, "duration_seconds": 60}).json()["id"]
+    theirs = staff.post(
+        "/api/v1/silence", {"client": cast.acme().pk, "reason": "x", "matchers": {}, "duration_seconds": 60}
+    ).json()["id"]
     mallory = cast.api(cast.mallory())
     assert mallory.get("/api/v1/silence?all=true").json()["results"] == []
     assert [mallory.delete(f"/api/v1/silence/{pk}").status_code for pk in (ours, theirs, 987654)] == [404] * 3

@@ -27,14 +27,22 @@ def test_the_printed_example_works(staff):
     assert answer.status_code == 201, answer.json()
     made = answer.json()
     assert {key: made[key] for key in body} == body
-    assert made["notify_on_resolve"] is True and made["contact_ids"] == made["group_ids"] == [] and made["client"] is None
+    assert (
+        made["notify_on_resolve"] is True and made["contact_ids"] == made["group_ids"] == [] and made["client"] is None
+    )
     path = f"/api/v1/alert-triggers/{made['id']}"
     assert staff.get(path).json() == made
     changed = staff.put(path, {"filter_tags": "Prod, payments,prod", "channel_ids": [two.pk]}).json()
-    assert changed["filter_tags"] == "Prod,payments,prod" and changed["channel_ids"] == [two.pk] and changed["filter_severities"] == "critical"
+    assert (
+        changed["filter_tags"] == "Prod,payments,prod"
+        and changed["channel_ids"] == [two.pk]
+        and changed["filter_severities"] == "critical"
+    )
     assert staff.get("/api/v1/alert-triggers").json()["results"] == [changed]
     assert staff.delete(path).status_code == 204 and staff.get(path).status_code == 404
-    assert list(AuditEntry.objects.filter(action__startswith="trigger.").order_by("id").values_list("action", flat=True)) == [
+    assert list(
+        AuditEntry.objects.filter(action__startswith="trigger.").order_by("id").values_list("action", flat=True)
+    ) == [
         "trigger.created",
         "trigger.changed",
         "trigger.deleted",
@@ -42,9 +50,20 @@ def test_the_printed_example_works(staff):
 
 
 def test_filters_come_back_in_normal_form(staff):
-    body = {"name": "n", "filter_severities": " Critical , warning,critical,", "filter_sources": "Endpoint", "filter_scopes": "endpoint:7, client:Acme,site:2", "weekdays": "4,0"}
+    body = {
+        "name": "n",
+        "filter_severities": " Critical , warning,critical,",
+        "filter_sources": "Endpoint",
+        "filter_scopes": "endpoint:7, client:Acme,site:2",
+        "weekdays": "4,0",
+    }
     made = staff.post("/api/v1/alert-triggers", body).json()
-    assert (made["filter_severities"], made["filter_sources"], made["filter_scopes"], made["weekdays"]) == ("critical,warning", "endpoint", "endpoint:7,client:acme,site:2", "0,4")
+    assert (made["filter_severities"], made["filter_sources"], made["filter_scopes"], made["weekdays"]) == (
+        "critical,warning",
+        "endpoint",
+        "endpoint:7,client:acme,site:2",
+        "0,4",
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,12 +98,20 @@ def test_what_makes_no_sense_is_said_at_its_field(staff, field, value):
 
 
 def test_an_unknown_source_is_answered_with_the_known_ones(staff):
-    (sentence,) = staff.post("/api/v1/alert-triggers", {"name": "n", "filter_sources": "moon"}).json()["error"]["fields"]["filter_sources"]
+    (sentence,) = staff.post("/api/v1/alert-triggers", {"name": "n", "filter_sources": "moon"}).json()["error"][
+        "fields"
+    ]["filter_sources"]
     assert "moon" in sentence and "heartbeat" in sentence
 
 
 def test_a_time_window_has_two_different_ends(staff):
-    assert staff.post("/api/v1/alert-triggers", {"name": "a", "from_time": "22:00", "until_time": "06:00", "timezone": "Europe/Lisbon"}).status_code == 201
+    assert (
+        staff.post(
+            "/api/v1/alert-triggers",
+            {"name": "a", "from_time": "22:00", "until_time": "06:00", "timezone": "Europe/Lisbon"},
+        ).status_code
+        == 201
+    )
     for body in ({"from_time": "22:00"}, {"until_time": "22:00"}, {"from_time": "22:00", "until_time": "22:00"}):
         assert "until_time" in staff.post("/api/v1/alert-triggers", {"name": "b", **body}).json()["error"]["fields"]
 
@@ -92,7 +119,9 @@ def test_a_time_window_has_two_different_ends(staff):
 def test_a_name_is_taken_once_whatever_its_case(staff):
     made = staff.post("/api/v1/alert-triggers", {"name": "Night"}).json()
     answer = staff.post("/api/v1/alert-triggers", {"name": " night "})
-    assert answer.status_code == 400 and answer.json()["error"]["fields"] == {"name": ["A trigger of this name exists; choose another name."]}
+    assert answer.status_code == 400 and answer.json()["error"]["fields"] == {
+        "name": ["A trigger of this name exists; choose another name."]
+    }
     assert staff.put(f"/api/v1/alert-triggers/{made['id']}", made).status_code == 200
 
 
@@ -109,10 +138,15 @@ def test_a_list_costs_the_same_with_three_and_with_thirty(staff, django_assert_m
 def test_a_clients_admin_names_their_own_and_nobody_elses():
     alice, own = cast.api(cast.alice()), stage.webhook("own", cast.acme())
     ours, theirs = stage.webhook("noc"), stage.webhook("theirs", cast.globex())
-    made = alice.post("/api/v1/alert-triggers", {"name": "A", "channel_ids": [own.pk], "contact_ids": [cast.contact().pk], "group_ids": [cast.group().pk]})
+    made = alice.post(
+        "/api/v1/alert-triggers",
+        {"name": "A", "channel_ids": [own.pk], "contact_ids": [cast.contact().pk], "group_ids": [cast.group().pk]},
+    )
     assert made.status_code == 201 and made.json()["client"] == cast.acme().pk
     for channel in (ours, theirs):
-        unseen = alice.post("/api/v1/alert-triggers", {"name": "B", "channel_ids": [channel.pk]}).json()["error"]["fields"]
+        unseen = alice.post("/api/v1/alert-triggers", {"name": "B", "channel_ids": [channel.pk]}).json()["error"][
+            "fields"
+        ]
         unknown = alice.post("/api/v1/alert-triggers", {"name": "B", "channel_ids": [987654]}).json()["error"]["fields"]
         assert str(unseen).replace(str(channel.pk), "N") == str(unknown).replace("987654", "N")
     assert alice.post("/api/v1/alert-triggers", {"name": "B", "client": None}).status_code == 403
@@ -121,7 +155,11 @@ def test_a_clients_admin_names_their_own_and_nobody_elses():
 
 @pytest.mark.parametrize("key", ["channel_ids", "contact_ids", "group_ids"])
 def test_staff_keep_clients_apart_too(staff, key):
-    strangers = {"channel_ids": stage.webhook("theirs", cast.globex()), "contact_ids": cast.contact(cast.globex()), "group_ids": cast.group(cast.globex())}
+    strangers = {
+        "channel_ids": stage.webhook("theirs", cast.globex()),
+        "contact_ids": cast.contact(cast.globex()),
+        "group_ids": cast.group(cast.globex()),
+    }
     answer = staff.post("/api/v1/alert-triggers", {"client": cast.acme().pk, "name": "B", key: [strangers[key].pk]})
     assert answer.status_code == 400 and key in answer.json()["error"]["fields"]
     made = staff.post("/api/v1/alert-triggers", {"name": "All clients", key: [strangers[key].pk]})
@@ -134,7 +172,11 @@ def test_another_clients_trigger_does_not_exist():
     mallory, alice = cast.api(cast.mallory()), cast.api(cast.alice())
     for caller, trigger in ((mallory, row), (alice, ours)):
         path = f"/api/v1/alert-triggers/{trigger.pk}"
-        assert [caller.get(path).status_code, caller.put(path, {"enabled": False}).status_code, caller.delete(path).status_code] == [404] * 3
+        assert [
+            caller.get(path).status_code,
+            caller.put(path, {"enabled": False}).status_code,
+            caller.delete(path).status_code,
+        ] == [404] * 3
     assert [t["name"] for t in alice.get("/api/v1/alert-triggers").json()["results"]] == ["All"]
 
 

@@ -10,7 +10,19 @@ from tests import cast
 from tests.alerts import stage
 
 pytestmark = pytest.mark.django_db
-KEYS = ["id", "site_id", "probe_config_id", "severity", "probe_type", "title", "message", "is_resolved", "resolved_at", "notified_at", "created_at"]
+KEYS = [
+    "id",
+    "site_id",
+    "probe_config_id",
+    "severity",
+    "probe_type",
+    "title",
+    "message",
+    "is_resolved",
+    "resolved_at",
+    "notified_at",
+    "created_at",
+]
 
 
 @pytest.fixture
@@ -64,7 +76,9 @@ def test_a_manual_resolve_answers_with_the_alert(alert):
 def test_it_is_as_closed_as_the_rest(alert):
     assert APIClient().get("/api/alerts").status_code == 401
     mallory = cast.api(cast.mallory())
-    assert mallory.get("/api/alerts").json() == [] and mallory.patch(f"/api/alerts/{alert.pk}/resolve").status_code == 404
+    assert (
+        mallory.get("/api/alerts").json() == [] and mallory.patch(f"/api/alerts/{alert.pk}/resolve").status_code == 404
+    )
     assert cast.api(cast.viewer()).patch(f"/api/alerts/{alert.pk}/resolve").status_code == 403
     assert cast.api(cast.make_staff(), "read").patch(f"/api/alerts/{alert.pk}/resolve").status_code == 403
 

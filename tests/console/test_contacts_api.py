@@ -29,8 +29,24 @@ def test_both_forms_at_once(staff):
     own = Channel.objects.get(contact=made["id"])
     assert own.client == cast.acme() and own.config == {"to": ["ana@acme.example"]} and own.name == "Ana (email)"
     assert made["channels"] == [
-        {"channel": own.pk, "urgency": "all", "delay_minutes": 0, "type": "email", "name": "Ana (email)", "url": "ana@acme.example", "own": True},
-        {"channel": shared.pk, "urgency": "high", "delay_minutes": 5, "type": "webhook", "name": "ops", "url": "https://hooks.example/ops", "own": False},
+        {
+            "channel": own.pk,
+            "urgency": "all",
+            "delay_minutes": 0,
+            "type": "email",
+            "name": "Ana (email)",
+            "url": "ana@acme.example",
+            "own": True,
+        },
+        {
+            "channel": shared.pk,
+            "urgency": "high",
+            "delay_minutes": 5,
+            "type": "webhook",
+            "name": "ops",
+            "url": "https://hooks.example/ops",
+            "own": False,
+        },
     ]
     assert staff.get(f"/api/v1/contacts/{made['id']}").json() == made
     assert staff.put(f"/api/v1/contacts/{made['id']}", made).json() == made  # what was read can be sent back
@@ -39,17 +55,25 @@ def test_both_forms_at_once(staff):
 
 def test_a_list_that_is_sent_replaces_the_old_one_and_what_is_not_sent_stays(staff):
     shared = stage.webhook("ops", cast.acme())
-    made = staff.post("/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"type": "email", "url": "ana@acme.example"}]}).json()
+    made = staff.post(
+        "/api/v1/contacts",
+        {"client": cast.acme().pk, "name": "Ana", "channels": [{"type": "email", "url": "ana@acme.example"}]},
+    ).json()
     path = f"/api/v1/contacts/{made['id']}"
     assert len(staff.patch(path, {"phone": "1"}).json()["channels"]) == 1
-    assert [w["channel"] for w in staff.patch(path, {"channels": [{"channel": shared.pk}]}).json()["channels"]] == [shared.pk]
+    assert [w["channel"] for w in staff.patch(path, {"channels": [{"channel": shared.pk}]}).json()["channels"]] == [
+        shared.pk
+    ]
     assert not Channel.objects.filter(contact=made["id"]).exists()
     assert staff.patch(path, {"channels": []}).json()["channels"] == []
     assert Channel.objects.filter(pk=shared.pk).exists()
 
 
 def test_an_own_channel_with_a_history_is_only_switched_off(staff):
-    made = staff.post("/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"type": "email", "url": "ana@acme.example"}]}).json()
+    made = staff.post(
+        "/api/v1/contacts",
+        {"client": cast.acme().pk, "name": "Ana", "channels": [{"type": "email", "url": "ana@acme.example"}]},
+    ).json()
     contact = Contact.objects.get(pk=made["id"])
     stage.trigger(name="To Ana", contacts=[contact])
     stage.tell(stage.failing())
@@ -59,7 +83,10 @@ def test_an_own_channel_with_a_history_is_only_switched_off(staff):
 
 def test_an_own_channel_is_changed_in_place_and_a_shared_one_by_itself(staff):
     shared = stage.webhook("ops", cast.acme())
-    made = staff.post("/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"type": "email", "url": "ana@acme.example"}]}).json()
+    made = staff.post(
+        "/api/v1/contacts",
+        {"client": cast.acme().pk, "name": "Ana", "channels": [{"type": "email", "url": "ana@acme.example"}]},
+    ).json()
     (way,) = made["channels"]
     path = f"/api/v1/contacts/{made['id']}"
     (changed,) = staff.patch(path, {"channels": [{**way, "url": "ana@home.example"}]}).json()["channels"]
@@ -89,21 +116,35 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_kept(staff, way, fiel
 
 
 def test_a_channel_is_named_once_and_belongs_to_the_contacts_client(staff):
-    shared, theirs, ours = stage.webhook("ops", cast.acme()), stage.webhook("theirs", cast.globex()), stage.webhook("noc")
-    twice = staff.post("/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"channel": shared.pk}, {"channel": shared.pk}]})
+    shared, theirs, ours = (
+        stage.webhook("ops", cast.acme()),
+        stage.webhook("theirs", cast.globex()),
+        stage.webhook("noc"),
+    )
+    twice = staff.post(
+        "/api/v1/contacts",
+        {"client": cast.acme().pk, "name": "Ana", "channels": [{"channel": shared.pk}, {"channel": shared.pk}]},
+    )
     assert "channels.1.channel" in twice.json()["error"]["fields"]
     for channel in (theirs, ours):
-        answer = staff.post("/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"channel": channel.pk}]})
+        answer = staff.post(
+            "/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"channel": channel.pk}]}
+        )
         assert "channels.0.channel" in answer.json()["error"]["fields"]
     another = cast.contact(name="Bo")
     personal = stage.mail("Bo's", cast.acme(), contact=another)
-    answer = staff.post("/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"channel": personal.pk}]})
+    answer = staff.post(
+        "/api/v1/contacts", {"client": cast.acme().pk, "name": "Ana", "channels": [{"channel": personal.pk}]}
+    )
     assert "channels.0.channel" in answer.json()["error"]["fields"]
 
 
 def test_a_clients_admin_reaches_their_own_people_by_their_own_channels():
     alice, own = cast.api(cast.alice()), stage.webhook("own", cast.acme())
-    made = alice.post("/api/v1/contacts", {"name": "Ana", "channels": [{"channel": own.pk}, {"type": "email", "url": "a@acme.example"}]})
+    made = alice.post(
+        "/api/v1/contacts",
+        {"name": "Ana", "channels": [{"channel": own.pk}, {"type": "email", "url": "a@acme.example"}]},
+    )
     assert made.status_code == 201 and all(c.client == cast.acme() for c in Channel.objects.all())
     unseen = alice.post("/api/v1/contacts", {"name": "Bo", "channels": [{"channel": stage.webhook("noc").pk}]})
     assert "channels.0.channel" in unseen.json()["error"]["fields"]

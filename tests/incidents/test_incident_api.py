@@ -21,7 +21,16 @@ pytestmark = pytest.mark.django_db
 
 
 def opened(caller=None, **more) -> dict:
-    answer = (caller or cast.api(cast.make_staff())).post("/api/v1/incidents", {"title": "Elevated 5xx on /api/checkout", "severity": "major", "notify": False, "client": cast.acme().pk, **more})
+    answer = (caller or cast.api(cast.make_staff())).post(
+        "/api/v1/incidents",
+        {
+            "title": "Elevated 5xx on /api/checkout",
+            "severity": "major",
+            "notify": False,
+            "client": cast.acme().pk,
+            **more,
+        },
+    )
     assert answer.status_code == 201, answer.content
     return answer.json()
 
@@ -48,7 +57,15 @@ def test_an_incident_is_opened_as_the_specification_says():
     m = monitor()
     answer = cast.api(cast.make_staff()).post(
         "/api/v1/incidents",
-        {"title": "Partial Stripe outage", "severity": "major", "message": "We see failing webhooks.", "affected_monitor_ids": [m.pk], "service_id": None, "status_page_id": None, "notify": True},
+        {
+            "title": "Partial Stripe outage",
+            "severity": "major",
+            "message": "We see failing webhooks.",
+            "affected_monitor_ids": [m.pk],
+            "service_id": None,
+            "status_page_id": None,
+            "notify": True,
+        },
     )
     assert answer.status_code == 201, answer.content
     made = answer.json()
@@ -56,17 +73,36 @@ def test_an_incident_is_opened_as_the_specification_says():
         "id", "title", "severity", "status", "responder_status", "auto_created", "auto_resolve", "acknowledged_at", "acknowledged_by", "resolved_at", "service_id", "status_page_id",
         "affected_monitor_ids", "alerts", "updates",
     } <= made.keys()  # fmt: skip
-    assert (made["status"], made["responder_status"], made["auto_created"], made["client"]) == ("investigating", "triggered", False, m.client_id)
+    assert (made["status"], made["responder_status"], made["auto_created"], made["client"]) == (
+        "investigating",
+        "triggered",
+        False,
+        m.client_id,
+    )
     assert made["affected_monitor_ids"] == made["affected_http_job_ids"] == [m.pk]
-    assert made["updates"] == [{"id": made["updates"][0]["id"], "status": "investigating", "message": "We see failing webhooks.", "by": made["created_by"], "created_at": made["created_at"]}]
-    assert [(a["source"], a["type"], a["severity"]) for a in made["alerts"]] == [("incident", "incident.opened", "critical")]
+    assert made["updates"] == [
+        {
+            "id": made["updates"][0]["id"],
+            "status": "investigating",
+            "message": "We see failing webhooks.",
+            "by": made["created_by"],
+            "created_at": made["created_at"],
+        }
+    ]
+    assert [(a["source"], a["type"], a["severity"]) for a in made["alerts"]] == [
+        ("incident", "incident.opened", "critical")
+    ]
     assert AuditEntry.objects.filter(action="incident.create", client_id=m.client_id).count() == 1
 
 
 def test_the_other_names_path_and_key_work_alike():
     m = monitor()
-    answer = cast.api(cast.make_staff()).post("/incident", {"title": "x", "severity": "critical", "affected_http_job_ids": [m.pk]})
-    assert answer.status_code == 201 and answer.json()["affected_http_job_ids"] == answer.json()["affected_monitor_ids"] == [m.pk]
+    answer = cast.api(cast.make_staff()).post(
+        "/incident", {"title": "x", "severity": "critical", "affected_http_job_ids": [m.pk]}
+    )
+    assert answer.status_code == 201 and answer.json()["affected_http_job_ids"] == answer.json()[
+        "affected_monitor_ids"
+    ] == [m.pk]
     assert cast.api(cast.make_staff()).post("/incident/", {"title": "", "severity": "x"}).status_code == 400
 
 
@@ -102,17 +138,30 @@ def test_a_mistake_is_said_at_its_field_and_nothing_is_stored(change, where):
 
 def test_a_foreign_monitor_reads_like_one_that_does_not_exist():
     theirs, caller = monitor(cast.globex()), cast.api(cast.alice())
-    refused = [fields(caller.post("/api/v1/incidents", {"title": "x", "affected_monitor_ids": [pk]}))["affected_monitor_ids"][0].replace(str(pk), "N") for pk in (theirs.pk, 987654)]
+    refused = [
+        fields(caller.post("/api/v1/incidents", {"title": "x", "affected_monitor_ids": [pk]}))["affected_monitor_ids"][
+            0
+        ].replace(str(pk), "N")
+        for pk in (theirs.pk, 987654)
+    ]
     assert refused[0] == refused[1]
-    mixed = cast.api(cast.make_staff()).post("/api/v1/incidents", {"title": "x", "affected_monitor_ids": [theirs.pk, monitor().pk]})
+    mixed = cast.api(cast.make_staff()).post(
+        "/api/v1/incidents", {"title": "x", "affected_monitor_ids": [theirs.pk, monitor().pk]}
+    )
     assert "several clients" in fields(mixed)["affected_monitor_ids"][0]
 
 
 def test_a_clients_person_opens_their_own_and_viewers_none():
-    assert cast.api(cast.alice()).post("/api/v1/incidents", {"title": "x", "notify": False}).json()["client"] == cast.acme().pk
+    assert (
+        cast.api(cast.alice()).post("/api/v1/incidents", {"title": "x", "notify": False}).json()["client"]
+        == cast.acme().pk
+    )
     for who in (cast.viewer, cast.approver, cast.make_auditor):
         assert cast.api(who()).post("/api/v1/incidents", {"title": "x", "client": cast.acme().pk}).status_code == 403
-    assert cast.api(cast.make_staff()).post("/api/v1/incidents", {"title": "ours", "notify": False}).json()["client"] is None
+    assert (
+        cast.api(cast.make_staff()).post("/api/v1/incidents", {"title": "ours", "notify": False}).json()["client"]
+        is None
+    )
 
 
 # --- Its life --------------------------------------------------------------------------------------------------------------
@@ -122,13 +171,30 @@ def test_a_typical_life_as_the_seed_tells_it():
     caller = cast.api(cast.alice())
     incident = caller.get("/api/v1/incidents?auto_created=true").json()["results"][0]
     path = f"/api/v1/incidents/{incident['id']}"
-    assert (incident["auto_created"], incident["status"], incident["responder_status"], incident["severity"]) == (True, "investigating", "triggered", "critical")
-    assert incident["affected_http_job_ids"] == [m.pk] and incident["alerts"][0]["id"] == alert.pk and incident["alerts"][0]["incident_id"] == incident["id"]
+    assert (incident["auto_created"], incident["status"], incident["responder_status"], incident["severity"]) == (
+        True,
+        "investigating",
+        "triggered",
+        "critical",
+    )
+    assert (
+        incident["affected_http_job_ids"] == [m.pk]
+        and incident["alerts"][0]["id"] == alert.pk
+        and incident["alerts"][0]["incident_id"] == incident["id"]
+    )
     acknowledged = caller.post(f"{path}/acknowledge", {"acknowledged_by": "ana"}).json()
-    assert (acknowledged["responder_status"], acknowledged["acknowledged_by"], acknowledged["status"]) == ("acknowledged", "ana", "investigating")
+    assert (acknowledged["responder_status"], acknowledged["acknowledged_by"], acknowledged["status"]) == (
+        "acknowledged",
+        "ana",
+        "investigating",
+    )
     assert acknowledged["acknowledged_at"] and acknowledged["alerts"][0]["status"] == "acknowledged"
     said = caller.post(f"{path}/updates", {"status": "identified", "message": "Database failover stuck."})
-    assert said.status_code == 201 and said.json()["status"] == "identified" and said.json()["message"] == "Database failover stuck."
+    assert (
+        said.status_code == 201
+        and said.json()["status"] == "identified"
+        and said.json()["message"] == "Database failover stuck."
+    )
     assert caller.get(f"{path}/updates").json()["results"][0]["id"] == said.json()["id"]
     down(m, failing=False)
     over = caller.get(path).json()
@@ -153,23 +219,41 @@ def test_resolve_and_reopen_are_explicit_and_refused_when_they_make_no_sense():
     caller = cast.api(cast.alice())
     assert caller.post(f"{path}/reopen").status_code == 409
     over = caller.post(f"{path}/resolve", {"message": "Fixed."}).json()
-    assert (over["status"], over["responder_status"], over["updates"][-1]["message"], over["alerts"][0]["is_resolved"]) == ("resolved", "resolved", "Fixed.", True)
+    assert (
+        over["status"],
+        over["responder_status"],
+        over["updates"][-1]["message"],
+        over["alerts"][0]["is_resolved"],
+    ) == ("resolved", "resolved", "Fixed.", True)
     for again in ("resolve", "acknowledge"):
         assert caller.post(f"{path}/{again}").status_code == 409
     back = caller.post(f"{path}/reopen", {"message": "It is back."}).json()
-    assert (back["status"], back["responder_status"], back["resolved_at"], back["acknowledged_by"]) == ("investigating", "triggered", None, None)
+    assert (back["status"], back["responder_status"], back["resolved_at"], back["acknowledged_by"]) == (
+        "investigating",
+        "triggered",
+        None,
+        None,
+    )
 
 
 def test_editing_has_its_fields_and_the_status_its_doors():
     m = monitor()
     made = opened()
     path, caller = f"/api/v1/incidents/{made['id']}", cast.api(cast.alice())
-    changed = caller.patch(path, {"title": "Checkout is slow", "severity": "critical", "affected_http_job_ids": [m.pk], "auto_resolve": True}).json()
-    assert (changed["title"], changed["severity"], changed["affected_monitor_ids"], changed["auto_resolve"]) == ("Checkout is slow", "critical", [m.pk], True)
+    changed = caller.patch(
+        path,
+        {"title": "Checkout is slow", "severity": "critical", "affected_http_job_ids": [m.pk], "auto_resolve": True},
+    ).json()
+    assert (changed["title"], changed["severity"], changed["affected_monitor_ids"], changed["auto_resolve"]) == (
+        "Checkout is slow",
+        "critical",
+        [m.pk],
+        True,
+    )
     assert "updates" in fields(caller.put(path, {"status": "resolved"}))["status"][0]
     assert "service_id" in fields(caller.patch(path, {"service_id": cast.service().pk}))
     assert "affected_monitor_ids" in fields(caller.patch(path, {"affected_monitor_ids": [monitor(cast.globex()).pk]}))
-    same = caller.put(path, {k: v for k, v in caller.get(path).json().items()})
+    same = caller.put(path, caller.get(path).json())
     assert same.status_code == 200, same.content
     assert TimelineEntry.objects.filter(kind="edited").count() == 1
     assert caller.delete(path).status_code == 405
@@ -188,12 +272,18 @@ def test_the_timeline_holds_what_was_done_and_who_was_paged():
     own = Channel.objects.create(name="acme's", type="webhook", config={}, client=cast.acme())
     Trigger.objects.create(name="All").channels.set([ops, own])
     alert = down(monitor())
-    Delivery.objects.filter(alert=alert, channel=own).update(state="delivered", finished_at=alert.created_at + timedelta(seconds=1))
+    Delivery.objects.filter(alert=alert, channel=own).update(
+        state="delivered", finished_at=alert.created_at + timedelta(seconds=1)
+    )
     incident = Incident.objects.get()
     services.acknowledge(incident, by=cast.TESTS, at=alert.created_at + timedelta(seconds=5), name="Ana")
     seen = cast.api(cast.make_staff()).get(f"/api/v1/incidents/{incident.pk}/timeline").json()["results"]
     kinds = [e["kind"] for e in seen]
-    assert kinds[0] == "opened" and kinds[-1] == "acknowledged" and [e["at"] for e in seen] == sorted(e["at"] for e in seen)
+    assert (
+        kinds[0] == "opened"
+        and kinds[-1] == "acknowledged"
+        and [e["at"] for e in seen] == sorted(e["at"] for e in seen)
+    )
     pages = {e["text"] for e in seen if e["kind"] == "page" and e["data"]["channel"] in (ops.pk, own.pk)}
     assert pages == {"Told: acme's", "Told: ops: waiting"}
     theirs = cast.api(cast.viewer()).get(f"/api/v1/incidents/{incident.pk}/timeline").json()["results"]
@@ -243,19 +333,39 @@ def test_a_service_is_made_with_its_rules():
         "escalation_policy": None,
     }  # fmt: skip
     path = f"/api/v1/services/{made.json()['id']}"
-    changed = cast.api(cast.alice()).patch(path, {"default_incident_severity": "minor", "incident_creation": "manual"}).json()
-    assert (changed["default_incident_severity"], changed["incident_creation"], changed["merge_window_minutes"]) == ("minor", "manual", 5)
+    changed = (
+        cast.api(cast.alice()).patch(path, {"default_incident_severity": "minor", "incident_creation": "manual"}).json()
+    )
+    assert (changed["default_incident_severity"], changed["incident_creation"], changed["merge_window_minutes"]) == (
+        "minor",
+        "manual",
+        5,
+    )
     assert AuditEntry.objects.filter(action="service.rules_changed", client_id=cast.acme().pk).exists()
     assert caller.patch(path, {"default_incident_severity": None}).json()["default_incident_severity"] is None
-    for bad in ({"incident_creation": "sometimes"}, {"merge_window_minutes": -1}, {"merge_window_minutes": None}, {"escalation_policy": 3}, {"auto_publish_page": 3}):
+    for bad in (
+        {"incident_creation": "sometimes"},
+        {"merge_window_minutes": -1},
+        {"merge_window_minutes": None},
+        {"escalation_policy": 3},
+        {"auto_publish_page": 3},
+    ):
         assert next(iter(bad)) in fields(caller.patch(path, bad))
     assert caller.put(path, caller.get(path).json()).status_code == 200
     assert cast.api(cast.mallory()).patch(path, {"name": "x"}).status_code == 404 and ServiceRules.objects.count() == 1
 
 
 def test_a_services_rules_are_followed():
-    quiet = cast.api(cast.make_staff()).post("/api/v1/services", {"client": cast.acme().pk, "name": "Quiet", "incident_creation": "manual"}).json()
-    gentle = cast.api(cast.make_staff()).post("/api/v1/services", {"client": cast.acme().pk, "name": "Gentle", "default_incident_severity": "minor"}).json()
+    quiet = (
+        cast.api(cast.make_staff())
+        .post("/api/v1/services", {"client": cast.acme().pk, "name": "Quiet", "incident_creation": "manual"})
+        .json()
+    )
+    gentle = (
+        cast.api(cast.make_staff())
+        .post("/api/v1/services", {"client": cast.acme().pk, "name": "Gentle", "default_incident_severity": "minor"})
+        .json()
+    )
     down(monitor(name="q", service_id=quiet["id"]))
     assert not Incident.objects.exists()
     down(monitor(name="g", service_id=gentle["id"]))

@@ -45,7 +45,12 @@ def test_without_results_nothing_is_claimed():
 def test_degraded_is_up_and_unknown_does_not_count():
     m = monitor()
     at = NOW - timedelta(minutes=10)
-    Result.objects.bulk_create([result(m, at + timedelta(seconds=n), status) for n, status in enumerate([UP, DEGRADED, FAILING, UNKNOWN, UNKNOWN, UP])])
+    Result.objects.bulk_create(
+        [
+            result(m, at + timedelta(seconds=n), status)
+            for n, status in enumerate([UP, DEGRADED, FAILING, UNKNOWN, UNKNOWN, UP])
+        ]
+    )
     assert history.uptime(m.pk, NOW)["1h"] == 75.0
 
 
@@ -64,10 +69,18 @@ def test_windows_before_and_after_the_roll_say_the_same():
     assert history.uptime(m.pk, NOW) == before
     assert history.bars([m.pk], NOW)[m.pk] == bars_before
     total = history.load(m, "7d", NOW).total()
-    assert (total.up, total.failing, total.latency, total.p95) == (total_before.up, total_before.failing, total_before.latency, total_before.p95)
+    assert (total.up, total.failing, total.latency, total.p95) == (
+        total_before.up,
+        total_before.failing,
+        total_before.latency,
+        total_before.p95,
+    )
     whole = 24 * 6
     assert before["24h"] == history.percentage(25 * 6 - 6 - 3, 6)  # counted to the hour: 12:00 yesterday to now
-    assert bars_before[-2]["uptime"] == history.percentage(whole - 6, 6) and bars_before[-2]["label"] == "6 of 144 checks failed"
+    assert (
+        bars_before[-2]["uptime"] == history.percentage(whole - 6, 6)
+        and bars_before[-2]["label"] == "6 of 144 checks failed"
+    )
 
 
 def test_what_is_older_than_raw_results_comes_from_rollups_alone():
@@ -108,7 +121,15 @@ def test_latency_is_told_by_time_and_by_probe():
     near, far = probe(), probe("frankfurt")
     m = monitor(probes=[near, far])
     watch(m, NOW - 2 * HOUR, NOW, timedelta(minutes=1), ms=12.0, by=near)
-    watch(m, NOW - 2 * HOUR, NOW, timedelta(minutes=1), lambda at: FAILING if at > NOW - timedelta(minutes=6) else UP, ms=220.0, by=far)
+    watch(
+        m,
+        NOW - 2 * HOUR,
+        NOW,
+        timedelta(minutes=1),
+        lambda at: FAILING if at > NOW - timedelta(minutes=6) else UP,
+        ms=220.0,
+        by=far,
+    )
     hour = history.load(m, "1h", NOW)
     assert 60 <= len(hour.slices()) <= 61 and hour.step_seconds == 60
     assert 10 <= hour.total(near.pk).p50 <= 15 and 200 <= hour.total(far.pk).p99 <= 250
@@ -119,7 +140,10 @@ def test_latency_is_told_by_time_and_by_probe():
 
 
 def test_a_busy_monitor_is_drawn_by_the_hour():
-    quick, slow = monitor(name="quick", interval_seconds=5, timeout_seconds=5), monitor(name="slow", interval_seconds=60)
+    quick, slow = (
+        monitor(name="quick", interval_seconds=5, timeout_seconds=5),
+        monitor(name="slow", interval_seconds=60),
+    )
     watch(quick, NOW - 3 * HOUR, NOW, timedelta(minutes=1))
     rolled(NOW)
     assert history.load(quick, "24h", NOW).step_seconds == 3600
@@ -141,7 +165,9 @@ def test_the_last_result_is_found_also_when_the_raw_row_is_gone():
     view = m.views.get()
     view.last_at, view.status, view.last_ms, view.message = NOW, FAILING, 12.0, "Answered 500"
     view.save()
-    Result.objects.bulk_create([result(m, NOW - HOUR), result(m, NOW, FAILING, 12.0, dns_ms=1.5, message="Answered 500")])
+    Result.objects.bulk_create(
+        [result(m, NOW - HOUR), result(m, NOW, FAILING, 12.0, dns_ms=1.5, message="Answered 500")]
+    )
     assert history.latest([m.pk])[m.pk].dns_ms == 1.5
     Result.objects.all().delete()
     assert history.latest([m.pk])[m.pk].message == "Answered 500"

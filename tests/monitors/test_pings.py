@@ -40,19 +40,36 @@ def verdict(m: Monitor, later: timedelta = timedelta()) -> str:
 def test_get_post_and_head_are_pings_and_the_answer_is_ok(job):
     assert [JOB.get(f"/ping/{job.uuid}").content, JOB.post(f"/ping/{job.uuid}/").content] == [b"OK", b"OK"]
     answer = JOB.head(f"/ping/{job.uuid}")
-    assert answer.status_code == 200 and answer["Content-Type"].startswith("text/plain") and "no-store" in answer["Cache-Control"]
-    assert list(Ping.objects.order_by("id").values_list("method", "kind")) == [("GET", "success"), ("POST", "success"), ("HEAD", "success")]
+    assert (
+        answer.status_code == 200
+        and answer["Content-Type"].startswith("text/plain")
+        and "no-store" in answer["Cache-Control"]
+    )
+    assert list(Ping.objects.order_by("id").values_list("method", "kind")) == [
+        ("GET", "success"),
+        ("POST", "success"),
+        ("HEAD", "success"),
+    ]
     assert JOB.put(f"/ping/{job.uuid}").status_code == 405
 
 
 def test_a_ping_is_judged_at_once(job):
-    assert job.views.get().next_due_at > database_now() + timedelta(days=365) and verdict(job) == "UNKNOWN"  # new never alerts
+    assert (
+        job.views.get().next_due_at > database_now() + timedelta(days=365) and verdict(job) == "UNKNOWN"
+    )  # new never alerts
     JOB.get(f"/ping/{job.uuid}")
     assert job.views.get().next_due_at <= database_now()
-    assert verdict(job) == "UP" and verdict(job, timedelta(minutes=60, seconds=50)) == "UP" and verdict(job, timedelta(minutes=62)) == "FAILING"
+    assert (
+        verdict(job) == "UP"
+        and verdict(job, timedelta(minutes=60, seconds=50)) == "UP"
+        and verdict(job, timedelta(minutes=62)) == "FAILING"
+    )
 
 
-@pytest.mark.parametrize(("what", "status"), [("fail", "FAILING"), ("1", "FAILING"), ("255", "FAILING"), ("0", "UP"), ("start", "UP"), ("log", "UP")])
+@pytest.mark.parametrize(
+    ("what", "status"),
+    [("fail", "FAILING"), ("1", "FAILING"), ("255", "FAILING"), ("0", "UP"), ("start", "UP"), ("log", "UP")],
+)
 def test_what_a_signal_means(job, what, status):
     JOB.get(f"/ping/{job.uuid}")
     assert JOB.get(f"/ping/{job.uuid}/{what}").content == b"OK"
@@ -91,14 +108,30 @@ def test_without_a_rid_start_and_end_belong_together(job):
 
 
 def test_the_body_is_kept_up_to_10_kb_whatever_it_is(job):
-    JOB.post(f"/ping/{job.uuid}", data=b"done\x00 \xff" + b"x" * 3_000_000, content_type="application/octet-stream", HTTP_USER_AGENT="u" * 500)
+    JOB.post(
+        f"/ping/{job.uuid}",
+        data=b"done\x00 \xff" + b"x" * 3_000_000,
+        content_type="application/octet-stream",
+        HTTP_USER_AGENT="u" * 500,
+    )
     ping = Ping.objects.get()
     assert ping.body.startswith("done� �xxx") and len(ping.body) == pings.KEPT_BODY
     assert len(ping.user_agent) == 200 and ping.remote == "127.0.0.1"
     assert JOB.post(f"/ping/{job.uuid}", data={"a": "b"}).status_code == 200  # a form is only a body
 
 
-@pytest.mark.parametrize("path", ["{other}", "{uuid}/nonsense", "nonsense", "", "------------------------------------", "wk_00000000_aaaaaaaaaaaaaaaaaaaaaaaa/slug", "{uuid}/start/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{other}",
+        "{uuid}/nonsense",
+        "nonsense",
+        "",
+        "------------------------------------",
+        "wk_00000000_aaaaaaaaaaaaaaaaaaaaaaaa/slug",
+        "{uuid}/start/x",
+    ],
+)
 def test_unknown_addresses_are_404_in_plain_text(job, path):
     answer = JOB.get("/ping/" + path.format(other=uuid.uuid4(), uuid=job.uuid))
     assert (answer.status_code, answer.content) == (404, b"not found") and Ping.objects.count() == 0
@@ -170,7 +203,10 @@ def test_a_missing_job_is_made_when_asked():
     assert (m.client, m.name, m.slug, m.kind, m.trusted) == (cast.acme(), "cleanup", "cleanup", "heartbeat", False)
     assert JOB.get(f"/ping/{plain}/cleanup?create=1").content == b"OK" and Monitor.objects.count() == 1
     assert JOB.get(f"/ping/{key(cast.viewer())}/another?create=1").status_code == 404  # a viewer makes nothing
-    assert JOB.get(f"/ping/{key(cast.make_staff(), client=cast.globex() and cast.acme())}/third?create=1").status_code == 201
+    assert (
+        JOB.get(f"/ping/{key(cast.make_staff(), client=cast.globex() and cast.acme())}/third?create=1").status_code
+        == 201
+    )
 
 
 def test_a_key_for_several_clients_says_that_it_is_ambiguous(job):
@@ -193,10 +229,18 @@ def test_a_key_is_not_written_into_the_log(job, caplog):
 def test_curl_pings_over_a_real_socket(live_server):
     job = monitor(name="by curl", kind="heartbeat")
     where = f"{live_server.url}/ping/{job.uuid}"
-    for line in (["-fsS", "-m", "10", "--retry", "5", where], ["-fsS", "--data-raw", "exit output", f"{where}/3"], ["-fsSI", where]):
+    for line in (
+        ["-fsS", "-m", "10", "--retry", "5", where],
+        ["-fsS", "--data-raw", "exit output", f"{where}/3"],
+        ["-fsSI", where],
+    ):
         try:
             done = subprocess.run(["curl", *line], capture_output=True, text=True, timeout=30)
         except FileNotFoundError:
             pytest.skip("NOT RUN: curl is not installed")
         assert done.returncode == 0, done.stderr
-    assert list(Ping.objects.order_by("id").values_list("kind", "exit_code", "body")) == [("success", None, ""), ("exit", 3, "exit output"), ("success", None, "")]
+    assert list(Ping.objects.order_by("id").values_list("kind", "exit_code", "body")) == [
+        ("success", None, ""),
+        ("exit", 3, "exit output"),
+        ("success", None, ""),
+    ]

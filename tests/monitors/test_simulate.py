@@ -27,7 +27,9 @@ def trigger(name: str, *channels: Channel, **more) -> Trigger:
 
 
 def ask(m, event: str = "", who=None) -> dict:
-    answer = cast.api(who or cast.make_staff()).get(f"/api/v1/simulate?monitor={m.pk}" + (f"&event={event}" if event else ""))
+    answer = cast.api(who or cast.make_staff()).get(
+        f"/api/v1/simulate?monitor={m.pk}" + (f"&event={event}" if event else "")
+    )
     assert answer.status_code == 200, answer.content
     return answer.json()
 
@@ -46,7 +48,10 @@ def test_triggers_and_contacts_rules_are_followed():
     trigger("People", filter_tags="prod").contacts.set([ana])
     trigger("Elsewhere", channel("elsewhere"), filter_scopes="endpoint:999")
     told = ask(m, "consecutive_failure")["would_tell"]
-    assert [(t["at_seconds"], t["channel"], t["contact"], t["via"]) for t in told] == [(0, ops.pk, None, "trigger Critical → ops"), (300, phone.pk, ana.pk, "trigger People")]
+    assert [(t["at_seconds"], t["channel"], t["contact"], t["via"]) for t in told] == [
+        (0, ops.pk, None, "trigger Critical → ops"),
+        (300, phone.pk, ana.pk, "trigger People"),
+    ]
     assert [t["channel"] for t in ask(m, "degraded")["would_tell"]] == [phone.pk]  # a warning
     assert (Alert.objects.count(), Notice.objects.count(), Delivery.objects.count()) == (0, 0, 0)
 
@@ -54,9 +59,16 @@ def test_triggers_and_contacts_rules_are_followed():
 def test_what_holds_it_back_is_named():
     m, at = monitor(), database_now()
     trigger("All", channel())
-    Silence.objects.create(reason="Database work", starts_at=at - timedelta(hours=1), ends_at=at + timedelta(hours=1), matchers={"entity_id": "shop"})
+    Silence.objects.create(
+        reason="Database work",
+        starts_at=at - timedelta(hours=1),
+        ends_at=at + timedelta(hours=1),
+        matchers={"entity_id": "shop"},
+    )
     answer = ask(m)
-    assert answer["would_tell"] == [] and answer["held_back"] == [{"rule": "silenced", "reason": f"Silence {Silence.objects.get().pk}: Database work"}]
+    assert answer["would_tell"] == [] and answer["held_back"] == [
+        {"rule": "silenced", "reason": f"Silence {Silence.objects.get().pk}: Database work"}
+    ]
 
 
 def test_a_parent_that_is_down_explains_it():
@@ -83,7 +95,12 @@ def test_a_paused_monitor_tells_nobody():
     m = monitor()
     trigger("All", channel())
     services.pause(m, by=cast.TESTS, at=database_now())
-    assert ask(m) == {"would_tell": [], "held_back": [{"rule": "paused", "reason": "The monitor is paused: nothing is checked, so nothing is noticed."}]}
+    assert ask(m) == {
+        "would_tell": [],
+        "held_back": [
+            {"rule": "paused", "reason": "The monitor is paused: nothing is checked, so nothing is noticed."}
+        ],
+    }
 
 
 @pytest.mark.parametrize(
@@ -110,8 +127,12 @@ def test_a_clients_person_sees_their_own_channels_and_no_words_of_the_staff():
     trigger("All", channel("staff only"), own)
     answer = ask(m, who=cast.viewer())
     assert [t["channel"] for t in answer["would_tell"]] == [own.pk] and "staff" not in str(answer)
-    Silence.objects.create(reason="they owe us money", starts_at=at - timedelta(hours=1), ends_at=at + timedelta(hours=1), matchers={})
-    assert ask(m, who=cast.alice())["held_back"] == [{"rule": "silenced", "reason": "A silence of our staff covers it."}]
+    Silence.objects.create(
+        reason="they owe us money", starts_at=at - timedelta(hours=1), ends_at=at + timedelta(hours=1), matchers={}
+    )
+    assert ask(m, who=cast.alice())["held_back"] == [
+        {"rule": "silenced", "reason": "A silence of our staff covers it."}
+    ]
 
 
 def test_mistakes_and_foreign_monitors():
@@ -119,6 +140,11 @@ def test_mistakes_and_foreign_monitors():
     assert cast.api(cast.mallory()).get(f"/api/v1/simulate?monitor={m.pk}").status_code == 404
     caller = cast.api(cast.make_staff())
     assert caller.get("/api/v1/simulate?monitor=987654").status_code == 404
-    for query, field in (("monitor=x", "monitor"), ("", "monitor"), (f"monitor={m.pk}&event=apocalypse", "event"), (f"monitor={m.pk}&event=deadline_missed", "event")):
+    for query, field in (
+        ("monitor=x", "monitor"),
+        ("", "monitor"),
+        (f"monitor={m.pk}&event=apocalypse", "event"),
+        (f"monitor={m.pk}&event=deadline_missed", "event"),
+    ):
         answer = caller.get(f"/api/v1/simulate/?{query}")
         assert answer.status_code == 400 and field in answer.json()["error"]["fields"]

@@ -1,0 +1,1 @@
+"""What does Watchkeeper do? `manage.py demo` shows it: real little sites, a real mailbox, and the portal itself."""
