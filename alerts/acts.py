@@ -30,8 +30,8 @@ def acknowledge(alert: Alert, *, by: Actor, at: datetime, name: str = "") -> Ale
         alert.status, alert.acknowledged_at, alert.acknowledged_by, alert.updated_at = Alert.Status.ACKNOWLEDGED, at, (name or by.name)[:200], at
         alert.save(update_fields=["status", "acknowledged_at", "acknowledged_by", "updated_at"])
         telling.drop_delayed([alert], at=at, reason=f"{alert.acknowledged_by} acknowledged first.")
-        audit.record("alert.acknowledge", alert, by=by, client_id=alert.client_id)
         alert_changed.send(Alert, alerts=[alert], at=at, change="acknowledged", by=by)
+        audit.record("alert.acknowledge", alert, by=by, client_id=alert.client_id)  # last: who holds the log's head waits for nobody
         return alert
 
 

@@ -49,13 +49,13 @@ def last_word(type_: str) -> str:
 def react(*, open_severity: str | None, open_event: str | None, failing: bool, severity: str, event: str) -> str:
     """`open`, `raise`, `fall`, `repeat`, `resolve` or `nothing`.
 
-    A raise (warning → critical) notifies again; a fall is silent; only being well resolves.
+    A raise (warning → critical, degraded → down) notifies again; a fall is silent; only being well resolves.
     """
     if open_severity is None:
         return "open" if failing else "nothing"
     if not failing:
         return "resolve"
-    if RANK[severity] > RANK[open_severity]:
+    if RANK[severity] > RANK[open_severity] or (severity == open_severity and open_event == "degraded" and event != "degraded"):
         return "raise"
     if RANK[severity] < RANK[open_severity] or event != open_event:
         return "fall"

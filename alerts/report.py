@@ -82,7 +82,7 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
         elif verb == "raise" and alert:
             was = alert.severity
             _follow(alert, r)
-            raised.append((alert, r, was))
+            raised.append((alert, r, was if was != r.severity else ""))
         elif verb in ("fall", "repeat") and alert:
             if alert.pk and alert.event != "degraded" and r.event == "degraded":
                 eased.append((alert, r))

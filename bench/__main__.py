@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import one_machine, outage, peers, pipeline, stage, storm
+from bench import one_machine, outage, pages, peers, pipeline, stage, storm
 
 FULL = bool(os.environ.get("FULL"))
 
@@ -30,6 +30,7 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "latency": lambda: storm.run(5000, 200, 1.0, 0),
     "storm": lambda: storm.run(1000, 1000, 0.0, 0),
     "storm to a person": lambda: storm.run(500, 1000, 0.0, 60),
+    "pages": lambda: pages.run(10000, 20_000_000 if FULL else 2_000_000),
     "idle": lambda: one_machine.idle(seconds=60 if FULL else 30),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -62,10 +63,12 @@ def run(good: int, silent: int, dead_names: int, interval: float, seconds: float
                 seed(env, "--count", str(silent), "--interval", "20", "--timeout", "10", "--name", "silent", "--config", json.dumps({"url": f"http://127.0.0.1:{quiet.port}/"}))
             if dead_names:
                 seed(env, "--count", str(dead_names), "--interval", "20", "--timeout", "5", "--name", "dead", "--config", json.dumps({"url": "http://no-such-name.invalid/"}))
-            time.sleep(25)
+            for _ in range(5):
+                time.sleep(5)
+                print("waiting", db.execute("SELECT count(*) FILTER (WHERE lease_token IS NOT NULL), count(*) FILTER (WHERE next_due_at < now() AND lease_token IS NULL), max(now() - next_due_at) FROM monitors_probestate").fetchone(), file=sys.stderr)
             storm = _measure(db, seconds)
             wrong = db.execute("SELECT count(*) FROM monitors_result r JOIN monitors_monitor m ON m.id = r.monitor_id WHERE m.name LIKE 'good%' AND r.status <> 1").fetchone()[0]
-        return {"good": good, "silent": silent, "dead_names": dead_names, "calm": calm, "outage": storm, "good_reported_not_up": wrong}
+        return {"good": good, "silent": silent, "dead_names": dead_names, "calm": calm, "outage": storm, "good_reported_not_up": wrong, "log": (directory / "log").read_text()[-3000:]}
 
 
 def _measure(db: psycopg.Connection, seconds: float) -> dict[str, float]:

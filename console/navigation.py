@@ -33,10 +33,14 @@ def register() -> None:
 def badges(viewer: Viewer) -> dict[str, int]:
     """{address: how many are open there}, in one query: alerts that nothing else explains, and incidents."""
     alerts = Alert.objects.for_user(viewer).filter(resolved_at=None).exclude(hold_reason="explained_by_parent")
-    rows = _counted(alerts, "/alerts/").union(_counted(Incident.objects.for_user(viewer).filter(resolved_at=None), "/incidents/"), all=True)
+    rows = _counted(alerts, "/alerts/").union(
+        _counted(Incident.objects.for_user(viewer).filter(resolved_at=None), "/incidents/"), all=True
+    )
     found = {row["where"]: row["n"] for row in rows}
     return {**found, "problems": found.get("/alerts/", 0)}
 
 
 def _counted(rows: QuerySet[Any], where: str) -> QuerySet[Any]:
-    return rows.order_by().annotate(where=Value(where, output_field=CharField())).values("where").annotate(n=Count("pk"))
+    return (
+        rows.order_by().annotate(where=Value(where, output_field=CharField())).values("where").annotate(n=Count("pk"))
+    )

@@ -31,7 +31,9 @@ def fields_of(
         spec = _resolved(raw)
         if name == readable and _is_secret(spec):
             spec = {k: v for k, v in spec.items() if k not in ("format", "secret", "maxLength")}
-        fields[PREFIX + name] = _field(spec, stored.get(name), name in required, name in kept, (rows or {}).get(name), str(raw.get("title", name)))
+        fields[PREFIX + name] = _field(
+            spec, stored.get(name), name in required, name in kept, (rows or {}).get(name), str(raw.get("title", name))
+        )
     return fields
 
 
@@ -43,7 +45,9 @@ def leading(schema: Mapping[str, Any], main_field: str) -> list[str]:
     return [PREFIX + n for n in names if n == main_field or n in schema.get("required", ())]
 
 
-def settings_from(schema: Mapping[str, Any], cleaned: Mapping[str, Any], stored: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
+def settings_from(
+    schema: Mapping[str, Any], cleaned: Mapping[str, Any], stored: Mapping[str, Any], secrets: Mapping[str, Any]
+) -> dict[str, Any]:
     """The settings that a valid form means. What equals its default is left out, an untouched secret keeps its value.
 
     `stored` and `secrets` are what was saved before (opened).
@@ -93,11 +97,20 @@ def _is_free(spec: Mapping[str, Any]) -> bool:
     return "$ref" in spec
 
 
-def _field(spec: dict[str, Any], value: Any, required: bool, has_secret: bool, rows: Sequence[tuple[int, str]] | None, title: str) -> forms.Field:
+def _field(
+    spec: dict[str, Any],
+    value: Any,
+    required: bool,
+    has_secret: bool,
+    rows: Sequence[tuple[int, str]] | None,
+    title: str,
+) -> forms.Field:
     common: dict[str, Any] = {"label": title, "help_text": spec.get("description", ""), "required": required}
     kind = spec.get("type")
     if kind == "boolean":
-        return forms.BooleanField(**{**common, "required": False}, initial=spec.get("default", False) if value is None else value)
+        return forms.BooleanField(
+            **{**common, "required": False}, initial=spec.get("default", False) if value is None else value
+        )
     if "enum" in spec:
         number = all(isinstance(v, int) for v in spec["enum"])
         return forms.TypedChoiceField(
@@ -105,17 +118,33 @@ def _field(spec: dict[str, Any], value: Any, required: bool, has_secret: bool, r
             empty_value=spec.get("default"), initial=spec.get("default") if value is None else value,
         )  # fmt: skip
     if _is_secret(spec) and kind != "object":
-        hint = {"autocomplete": "new-password"} | ({"placeholder": f"{MASK} kept; type to replace"} if has_secret else {})
-        return forms.CharField(**{**common, "required": required and not has_secret}, strip=False, widget=forms.PasswordInput(attrs=hint))
+        hint = {"autocomplete": "new-password"} | (
+            {"placeholder": f"{MASK} kept; type to replace"} if has_secret else {}
+        )
+        return forms.CharField(
+            **{**common, "required": required and not has_secret}, strip=False, widget=forms.PasswordInput(attrs=hint)
+        )
     example = _example(spec)
     if kind in ("integer", "number"):
         cls = forms.IntegerField if kind == "integer" else forms.FloatField
         shown = spec.get("default") if value is None else value
-        return cls(**{**common, "required": required}, min_value=spec.get("minimum"), max_value=spec.get("maximum"), initial=shown, widget=forms.NumberInput(attrs={"placeholder": example}))
+        return cls(
+            **{**common, "required": required},
+            min_value=spec.get("minimum"),
+            max_value=spec.get("maximum"),
+            initial=shown,
+            widget=forms.NumberInput(attrs={"placeholder": example}),
+        )
     if kind == "array":
         if rows is not None:
-            return forms.TypedMultipleChoiceField(**common, choices=rows, coerce=int, initial=list(value or ()), widget=forms.CheckboxSelectMultiple)
-        return Lines(**common, initial="\n".join(map(str, value or ())), widget=forms.Textarea(attrs={"rows": 2, "placeholder": example}))
+            return forms.TypedMultipleChoiceField(
+                **common, choices=rows, coerce=int, initial=list(value or ()), widget=forms.CheckboxSelectMultiple
+            )
+        return Lines(
+            **common,
+            initial="\n".join(map(str, value or ())),
+            widget=forms.Textarea(attrs={"rows": 2, "placeholder": example}),
+        )
     if kind == "object":
         inner = spec.get("additionalProperties")
         hidden = _is_secret(spec) or (isinstance(inner, dict) and _is_secret(inner))
@@ -127,8 +156,14 @@ def _field(spec: dict[str, Any], value: Any, required: bool, has_secret: bool, r
     if _is_free(spec) and value is not None and not isinstance(value, str):
         shown = json.dumps(value, ensure_ascii=False)
     long = spec.get("maxLength", 0) > 2000
-    widget = forms.Textarea(attrs={"rows": 3, "placeholder": example}) if long else forms.TextInput(attrs={"placeholder": example})
-    return forms.CharField(**common, strip=not long, max_length=spec.get("maxLength"), initial=shown or "", widget=widget)
+    widget = (
+        forms.Textarea(attrs={"rows": 3, "placeholder": example})
+        if long
+        else forms.TextInput(attrs={"placeholder": example})
+    )
+    return forms.CharField(
+        **common, strip=not long, max_length=spec.get("maxLength"), initial=shown or "", widget=widget
+    )
 
 
 def _word(value: Any) -> str:
@@ -167,7 +202,9 @@ class Pairs(forms.CharField):
 
 def _unmasked(pairs: Mapping[str, str], old: Mapping[str, Any]) -> dict[str, Any]:
     """A masked value keeps the old one; a mask for a name that had none is nothing."""
-    return {name: old[name] if value == MASK else value for name, value in pairs.items() if value != MASK or name in old}
+    return {
+        name: old[name] if value == MASK else value for name, value in pairs.items() if value != MASK or name in old
+    }
 
 
 def _json(text: Any) -> Any:

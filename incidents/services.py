@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 
 from alerts import acts
 from alerts.models import Alert
@@ -30,6 +31,8 @@ def note(incident: Incident, kind: str, at: datetime, *, by: str = "", text: str
 
 
 def _locked(incident: Incident) -> Incident:
+    """Its open alerts first, then itself: whoever closes an alert holds that when it comes for the incident."""
+    list(Alert.objects.filter(resolved_at=None, incident_id=incident.pk).order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
     return Incident.objects.select_for_update().get(pk=incident.pk)
 
 
@@ -45,16 +48,23 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
         Alert.objects.filter(resolved_at=None, condition="health", severity="critical", entity_id__in={a.parent.partition(":")[2] for a in wanted if a.parent}).values_list("entity_type", "entity_id")
     )
     keys = {a.pk: engine.cause_key(service=a.service_id, parent=a.parent if tuple(a.parent.split(":", 1)) in down else "", entity=a.entity) for a in wanted}
-    # A child of a monitor that is down joins the parent's own incident.
+    # A child of a monitor that is down joins the parent's own incident; so parents come first where both fail at once.
     for a in wanted:
         if keys[a.pk].startswith("parent:"):
             keys[a.pk] = keys[a.pk].removeprefix("parent:")
-    opened_rows = Incident.objects.select_for_update().filter(auto_created=True, resolved_at=None, cause_key__in=set(keys.values()), client__in={a.client_id for a in wanted})
-    known = {(i.client_id, i.cause_key): i for i in opened_rows.order_by("pk")}
-    for link in IncidentAlert.objects.filter(alert__resolved_at=None, alert__entity_id__in=[k.partition(":")[2] for k in keys.values() if not k.startswith("service:")]).select_related("incident", "alert"):
-        # The parent's incident may stand under its service; whoever it explains belongs there too.
-        if link.incident.auto_created and link.incident.resolved_at is None:
-            known.setdefault((link.incident.client_id, link.alert.entity), link.incident)
+    wanted = _parents_first(wanted, keys)
+    # The parent's incident may stand under its service; whoever it explains belongs there too.
+    links = IncidentAlert.objects.filter(
+        alert__resolved_at=None, alert__entity_id__in=[k.partition(":")[2] for k in keys.values() if not k.startswith("service:")], incident__auto_created=True, incident__resolved_at=None
+    ).values_list("incident_id", "alert__entity_type", "alert__entity_id")
+    entities = {f"{kind}:{entity}": pk for pk, kind, entity in links}
+    causes = Q(cause_key__in=set(keys.values()), client__in={a.client_id for a in wanted})
+    opened_rows = Incident.objects.select_for_update().filter(causes | Q(pk__in=entities.values()), auto_created=True, resolved_at=None).order_by("pk")
+    rows = {i.pk: i for i in opened_rows}
+    known = {(i.client_id, i.cause_key): i for i in rows.values()}
+    for entity, pk in entities.items():
+        if pk in rows:
+            known.setdefault((rows[pk].client_id, entity), rows[pk])
     fresh: list[tuple[Incident, Alert]] = []
     joined: list[tuple[Incident, Alert]] = []
     for a in wanted:
@@ -69,6 +79,7 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
             fresh.append((incident, a))
         else:
             joined.append((incident, a))
+        known.setdefault((a.client_id, a.entity), incident)
     Incident.objects.bulk_create([i for i, _ in fresh])
     entries = [
         TimelineEntry(incident=i, seq=1, at=at, kind="opened", by=PORTAL.name, text=f"{a.title}: {a.message}" if a.message else a.title, data={"alert": a.pk}) for i, a in fresh
@@ -92,6 +103,17 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
     if touched:
         incident_changed.send(Incident, incidents=list(touched.values()), at=at, change="joined")
     return [i for i, _ in fresh]
+
+
+def _parents_first(alerts: Sequence[Alert], keys: dict[int, str]) -> list[Alert]:
+    """In an order in which nobody comes before the one that explains it."""
+    by_entity = {a.entity: a for a in alerts}
+
+    def depth(a: Alert, most: int = 20) -> int:
+        above = by_entity.get(keys[a.pk])
+        return 0 if above is None or above is a or not most else 1 + depth(above, most - 1)
+
+    return sorted(alerts, key=depth)
 
 
 def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool) -> list[Incident]:

@@ -57,7 +57,6 @@ class MonitorDesk(Desk):
         "client",
         "kind",
         "target",
-        "interval_seconds",
         "enabled",
     )
     list_filter = ("state", "kind", "enabled", "severity", "client", "tags")

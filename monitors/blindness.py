@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from portal.clock import database_now
 log = logging.getLogger("watchkeeper.blindness")
 
 SUDDEN = timedelta(seconds=60)  # what turned bad within this time turned bad "at once"
+SOON = timedelta(seconds=60)  # when sight returns, everything is looked at again within this time
 ANCHOR_SECONDS = 2.0
 
 
@@ -33,17 +34,18 @@ def look(probes: dict[int, Probe], at: datetime) -> list[Probe]:
     candidates = [p for p in probes.values() if p.enabled and not p.anchors and p.blind_since is None]
     if len([p for p in probes.values() if p.enabled]) < 2:
         return []
-    return [p for p in candidates if (why := _by_neighbours(p, at)) and set_blind(p, why, at)]
+    return [p for p in candidates if (why := _by_neighbours(p, at - SUDDEN)) and set_blind(p, why, at)]
 
 
-def _by_neighbours(probe: Probe, at: datetime) -> str:
+def _by_neighbours(probe: Probe, since: datetime) -> str:
+    """Did most of what turned bad after `since` turn bad for this probe alone? Neighbours count only with what they saw since then."""
     mine = ProbeState.objects.filter(probe=probe, active=True)
-    failing = list(mine.filter(status=engine.FAILING, since__gt=at - SUDDEN).values_list("monitor_id", flat=True)[:2000])
+    failing = dict(mine.filter(status=engine.FAILING, since__gt=since).values_list("monitor_id", "since")[:2000])
     if len(failing) < engine.BLIND_LEAST:
         return ""
     well = ProbeState.objects.filter(monitor__in=failing, active=True, status=engine.UP, stale=False).exclude(probe=probe).exclude(probe__blind_since__isnull=False)
-    disagreeing = well.order_by().values("monitor_id").distinct().count()
-    return engine.blind(failing=len(failing), watched=mine.count(), anchors=0, anchors_ok=0, others_disagree=disagreeing * 2 > len(failing))
+    disagreeing = {pk for pk, seen_at in well.order_by().values_list("monitor_id", "last_at") if seen_at is not None and seen_at >= failing[pk]}
+    return engine.blind(failing=len(failing), watched=mine.count(), anchors=0, anchors_ok=0, others_disagree=len(disagreeing) * 2 > len(failing))
 
 
 def sweep(at: datetime) -> None:
@@ -53,7 +55,9 @@ def sweep(at: datetime) -> None:
         if failing or probe.blind_since is not None:
             check_anchors(probe, at)
     for probe in Probe.objects.filter(blind_since__isnull=False, anchors=[]):
-        if not _by_neighbours(probe, at) and at - (probe.blind_since or at) > SUDDEN:
+        since = probe.blind_since or at
+        # What it lost when it went blind may still be lost, however long ago that was.
+        if at - since > SUDDEN and not _by_neighbours(probe, since - SUDDEN):
             set_seeing(probe, at)
 
 
@@ -75,8 +79,12 @@ def check_anchors(probe: Probe, at: datetime) -> bool:
 
 def _reach_all(anchors: Iterable[str]) -> list[bool]:
     anchors = list(anchors)
-    with ThreadPoolExecutor(max(1, len(anchors))) as pool:
-        return list(pool.map(_reaches, anchors))
+    pool = ThreadPoolExecutor(max(1, len(anchors)))
+    asked = [pool.submit(_reaches, anchor) for anchor in anchors]
+    # A name that nobody looks up keeps its thread longer than the connection may take: it is not waited for.
+    answered, _ = wait(asked, ANCHOR_SECONDS + 0.5)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return [one in answered and one.result() for one in asked]
 
 
 def _reaches(anchor: str) -> bool:
@@ -111,11 +119,19 @@ def set_blind(probe: Probe, why: str, at: datetime) -> bool:
 
 
 def set_seeing(probe: Probe, at: datetime | None = None) -> None:
-    """Give its vote back; everything it watches is looked at again."""
+    """Give its vote back; everything it watches is looked at again, and what it saw while blind never counts.
+
+    Views abstain until their next result (within a minute), their streaks begin anew, and a check under way is fenced off.
+    """
     at = at or database_now()
     with transaction.atomic():
         Probe.objects.filter(pk=probe.pk).update(blind_since=None, blind_reason="")
         probe.blind_since = None
-        ProbeState.objects.filter(probe=probe, active=True).update(changed=True)
+        mine = ProbeState.objects.filter(probe=probe, active=True)
+        list(mine.order_by("pk").select_for_update().values_list("pk", flat=True))
+        mine.update(changed=True, settled=False, claimed_by="", lease_token=None, lease_until=None, rush=False)
+        seen = mine.exclude(last_at=None)
+        seen.update(stale=True, streak=0, since=at)
+        seen.filter(next_due_at__gt=at + SOON).update(next_due_at=at)
         report([_report(probe, at, False)])
         bells.ring_on_commit(bells.EVALUATE)

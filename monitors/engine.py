@@ -61,6 +61,9 @@ def observe(view: View, status: int, at: datetime, *, error_class: str = "", mes
         return view
     if status == view.status:
         return replace(view, streak=view.streak + 1, last_at=at, error_class=error_class, message=message, stale=False)
+    if view.status == FAILING and status == DEGRADED and view.vote <= UP:
+        # What failed was at least degraded: a target that is now one, now the other, is confirmed as the lesser evil.
+        return replace(view, status=status, streak=view.streak + 1, last_at=at, error_class=error_class, message=message, stale=False)
     return replace(view, status=status, streak=1, since=at, last_at=at, error_class=error_class, message=message, stale=False)
 
 

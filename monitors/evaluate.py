@@ -11,8 +11,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 
 from alerts.models import Alert
 from alerts.report import Report, report
@@ -27,6 +29,7 @@ from portal.residents import Resident
 log = logging.getLogger("watchkeeper.evaluate")
 
 AT_ONCE = 50
+SEEN = (State.UP, State.DEGRADED, State.DOWN)
 MOST_COLLISIONS = 20  # meetings with other transactions in a row, after which the list is taken apart
 SUSPICION = timedelta(seconds=5)  # how long a child's page waits to see whether its parent is down too
 WORDS = {
@@ -66,6 +69,7 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
         for v in ProbeState.objects.filter(monitor__in=monitors).order_by("pk"):
             views[v.monitor_id].append(v)
         probes = Probe.objects.in_bulk()
+        blindness.look(probes, at)  # before the votes are counted: what a probe loses here must not page anybody
         judged, votes = [], []
         for m in monitors.values():
             limits = plans.limits_of(m)
@@ -77,7 +81,6 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
                 votes.append((row.pk, row.last_seq, v.vote if v else row.vote, v is None or (engine.settled(v, limits) and not _suspect(v, probes[v.probe]))))
             if m.enabled:
                 judged.append(Judged(m, views[m.pk], engine.decide(seen, limits, m.state), m.state))
-        blindness.look(probes, at)
         _follow(judged, at)
         store.judged(votes)
     return len(monitors)
@@ -118,16 +121,19 @@ def _follow(judged: list[Judged], at: datetime) -> None:
         )
         for j in stepped
     )  # fmt: skip
-    flapping = _flapping([j for j in stepped if State.PENDING not in (j.before, j.decision.state)], at)
+    flapping = _flapping([j for j in stepped if j.before in SEEN and j.decision.state in SEEN], at)
     sets.write([j.monitor for j in moved], ["state", "state_since", "state_reason", "state_version", "flapping_since"])
-    telling = [j for j in judged if j.decision.alarming or (j.decision.state == State.UP and j.before != State.UP)]
+    about_health = [j for j in judged if j.decision.alarming or (j.decision.state == State.UP and j.before != State.UP)]
+    spoken_for = {j.monitor.pk for j in about_health}
+    telling = about_health + [j for j in stepped if j.monitor.pk in flapping and j.monitor.pk not in spoken_for]
     if telling:
         loaded = {m.pk: m for m in subjects.with_tags(Monitor.objects.filter(pk__in=[j.monitor.pk for j in telling]))}
         suspects = _suspect_parents(telling, at)
         reports = []
         for j in telling:
             reports += _flap_reports(loaded[j.monitor.pk], flapping, at)
-            reports.append(health_report(loaded[j.monitor.pk], j.decision, at, flapping=bool(j.monitor.flapping_since), wait=j.monitor.parent_id in suspects))
+            if j.monitor.pk in spoken_for:
+                reports.append(health_report(loaded[j.monitor.pk], j.decision, at, flapping=bool(j.monitor.flapping_since), wait=j.monitor.parent_id in suspects))
         report(reports)
     if stepped:
         state_changed.send(Monitor, monitors=[j.monitor for j in stepped], at=at)
@@ -159,8 +165,8 @@ def _flapping(stepped: list[Judged], at: datetime) -> dict[int, bool]:
         return news
     widest = max(j.monitor.flapping_window_seconds for j in stepped)
     times: dict[int, list[datetime]] = defaultdict(list)
-    changes = StateChange.objects.filter(monitor__in=[j.monitor.pk for j in stepped], at__gt=at - timedelta(seconds=widest))
-    for pk, when in changes.exclude(from_state=State.PENDING).order_by().values_list("monitor_id", "at"):
+    changes = _coming_and_going(at - timedelta(seconds=widest)).filter(monitor__in=[j.monitor.pk for j in stepped])
+    for pk, when in changes.order_by().values_list("monitor_id", "at"):
         times[pk].append(when)
     for j in stepped:
         m = j.monitor
@@ -170,6 +176,11 @@ def _flapping(stepped: list[Judged], at: datetime) -> dict[int, bool]:
             m.flapping_since = at if now else None
             news[m.pk] = now
     return news
+
+
+def _coming_and_going(since: datetime) -> QuerySet[StateChange]:
+    """The changes that flapping is made of: what was seen, not what could not be seen for a while."""
+    return StateChange.objects.filter(at__gt=since, from_state__in=SEEN, to_state__in=SEEN)
 
 
 def _flap_reports(m: Monitor, news: dict[int, bool], at: datetime) -> list[Report]:
@@ -192,7 +203,7 @@ def calm(at: datetime) -> int:
     with transaction.atomic():
         for m in subjects.with_tags(Monitor.objects.filter(flapping_since__isnull=False).order_by("pk").select_for_update(of=("self",), skip_locked=True)):
             since = at - timedelta(seconds=m.flapping_window_seconds)
-            times = list(StateChange.objects.filter(monitor=m, at__gt=since).values_list("at", flat=True))
+            times = list(_coming_and_going(since).filter(monitor=m).values_list("at", flat=True))
             if not engine.flapping(times, m.flapping_changes, m.flapping_window_seconds, at, True):
                 Monitor.objects.filter(pk=m.pk).update(flapping_since=None)
                 ended.append(flap_report(m, at, failing=False))
@@ -226,7 +237,8 @@ def _rush_groups(changed: list[int], at: datetime) -> None:
 def mark_stale(at: datetime) -> int:
     """Views whose checks are overdue abstain from now on; their monitors are judged again."""
     late = ProbeState.objects.filter(active=True, stale=False, last_at__isnull=False, next_due_at__lt=at - engine.STALE_MARGIN).select_related("monitor")
-    ids = [v.pk for v in late[:5000] if engine.is_stale(v.next_due_at, plans.limits_of(v.monitor), at)]
+    overdue = (v.pk for v in late.iterator(chunk_size=1000) if engine.is_stale(v.next_due_at, plans.limits_of(v.monitor), at))
+    ids = list(islice(overdue, 5000))
     return ProbeState.objects.filter(pk__in=ids).update(stale=True, changed=True) if ids else 0
 
 

@@ -42,6 +42,7 @@ def ensure(first: date, last: date) -> list[date]:
                     cursor.execute("SELECT to_regclass(%s)", [table])
                     if cursor.fetchone()[0] is None:
                         cursor.execute(f"CREATE TABLE {table} (LIKE monitors_result INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+                    if day not in existing():  # made a moment ago, or by somebody who was killed before attaching it
                         cursor.execute(
                             f"ALTER TABLE monitors_result ATTACH PARTITION {table} FOR VALUES FROM (%s) TO (%s)",
                             [f"{day.isoformat()}T00:00:00Z", f"{following.isoformat()}T00:00:00Z"],
@@ -72,8 +73,12 @@ def drop_before(day: date) -> int:
                 if cursor.rowcount < SLICE:
                     return gone
         old = [d for d in existing() if d < day]
+        cursor.execute("SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'monitors_result'::regclass AND i.inhdetachpending")
+        half_done = {row[0] for row in cursor.fetchall()}
         for each in old:
-            if connection.in_atomic_block:
+            if name_of(each) in half_done:  # somebody was killed while detaching it
+                cursor.execute(f"ALTER TABLE monitors_result DETACH PARTITION {name_of(each)} FINALIZE")
+            elif connection.in_atomic_block:
                 cursor.execute(f"ALTER TABLE monitors_result DETACH PARTITION {name_of(each)}")
             else:
                 cursor.execute(f"ALTER TABLE monitors_result DETACH PARTITION {name_of(each)} CONCURRENTLY")

@@ -21,6 +21,7 @@ class Plan:
     """A monitor ready to be checked."""
 
     monitor: int
+    name: str  # of the kind
     kind: type[checks.Check]
     config: Any
     limits: engine.Limits
@@ -56,7 +57,7 @@ def plan_of(m: Monitor) -> Plan:
     except Exception as error:
         fault = f"Its settings cannot be used ({type(error).__name__}); open it and save it anew."
     return Plan(
-        monitor=m.pk, kind=kind or checks.Check, config=config, limits=limits_of(m), reach=reach_of(m), degraded_latency_ms=m.degraded_latency_ms,
+        monitor=m.pk, name=m.kind, kind=kind or checks.Check, config=config, limits=limits_of(m), reach=reach_of(m), degraded_latency_ms=m.degraded_latency_ms,
         degraded_loss_percent=m.degraded_loss_percent, upside_down=bool(getattr(config, "upside_down", False)), fault=fault,
     )  # fmt: skip
 

@@ -32,8 +32,8 @@ from portal.residents import WORKER_ID, Resident
 
 log = logging.getLogger("watchkeeper.prober")
 
-YOUNG = 1.0  # seconds after which a check under way counts as hanging
-MOST_YOUNG = 200  # checks under way that are not hanging
+YOUNG = 0.1  # seconds after which a check under way is waiting for the network, not for us
+MOST_YOUNG = 200  # young ones at once: what a fast target is reported with is its own time, not our queue
 BATCH = 500
 FLUSH = 0.25
 UNREACHABLE = frozenset(("dns", "connect_refused", "connect_timeout", "connect", "timeout", "reset"))
@@ -57,7 +57,8 @@ class Engine:
         self.thread = threading.Thread(target=self._run, name="prober-loop", daemon=True)
         self.ready: deque[Job] = deque()
         self.begun: deque[Job] = deque()
-        self.young = self.under_way = self.waiting = 0
+        self.young = self.under_way = 0
+        self.handed_in = self.taken_up = 0  # one writer each: the prober's thread and the loop's
         self.started = threading.Event()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -69,11 +70,11 @@ class Engine:
     @property
     def room(self) -> int:
         """How many more jobs it takes."""
-        return max(0, self.most - self.under_way - self.waiting)
+        return max(0, self.most - self.under_way - (self.handed_in - self.taken_up))
 
     def submit(self, jobs: list[Job], at: datetime, instant: float) -> None:
         """Jobs claimed when the database's clock said `at` and time.monotonic() said `instant`."""
-        self.waiting += len(jobs)
+        self.handed_in += len(jobs)
         self.loop.call_soon_threadsafe(self._accept, jobs, at, instant)
 
     def stop(self) -> None:
@@ -89,7 +90,7 @@ class Engine:
     def _open(self) -> None:
         self.resolver = Resolver()
         self.http = HttpEngine(self.loop, self.resolver, max_inflight=self.most)
-        self.loop.call_later(0.1, self._age)
+        self.loop.call_later(YOUNG / 2, self._age)
         self.started.set()
 
     def _close(self) -> None:
@@ -116,8 +117,8 @@ class Engine:
     def _begin(self) -> None:
         while self.ready and self.young < MOST_YOUNG:
             job = self.ready.popleft()
-            self.waiting -= 1
             self.under_way += 1
+            self.taken_up += 1
             self.young += 1
             job.counted = job.running = True
             task = self.loop.create_task(self._check(job))
@@ -157,7 +158,7 @@ class Engine:
                 job.counted = False
                 self.young -= 1
         self._begin()
-        self.loop.call_later(0.1, self._age)
+        self.loop.call_later(YOUNG / 2, self._age)
 
 
 class Storer(threading.Thread):
@@ -205,7 +206,11 @@ class Storer(threading.Thread):
                 job, outcome, at = self.results.get(timeout=max(0.0, wait)) if wait > 0 else self.results.get_nowait()
             except queue.Empty:
                 break
-            done = made(job.claim, job.plan, outcome, at)
+            try:
+                done = made(job.claim, job.plan, outcome, at)
+            except Exception:  # one strange outcome must not end this thread, and all storing with it
+                log.exception("nothing could be made of what the check of monitor %s saw", job.claim.monitor)
+                continue
             found.append(done)
             if done.changed:  # news does not wait for the batch to fill
                 until = min(until, time.monotonic() + 0.02)
@@ -220,9 +225,14 @@ class Storer(threading.Thread):
         findings.note(kept)
 
 
+def within_storage(seen_at: datetime, at: datetime) -> datetime:
+    """When a raw result is dated. A deadline of days ago may have no partition (any more): then at our look."""
+    return seen_at if at - seen_at < timedelta(days=1) else at
+
+
 def made(claim: store.Claim, plan: Plan, outcome: Outcome, at: datetime) -> store.Done:
     """What follows from an outcome: the new view, when to look again, and whether the evaluator has to look. Pure."""
-    if plan.kind.kind in ("tls", "domain") and outcome.status == Status.FAILING and outcome.error_class in UNREACHABLE:
+    if plan.name in ("tls", "domain") and outcome.status == Status.FAILING and outcome.error_class in UNREACHABLE:
         outcome = replace(outcome, status=Status.UNKNOWN)  # an unreachable host says nothing about its certificate (MON-6)
     seen_at = at
     deadline = outcome.facts.get("deadline")
@@ -232,11 +242,11 @@ def made(claim: store.Claim, plan: Plan, outcome: Outcome, at: datetime) -> stor
     before = claim.view
     view = engine.observe(before, int(outcome.status), seen_at, error_class=outcome.error_class, message=outcome.message)
     changed = view.status != before.status or view.error_class != before.error_class or not engine.settled(view, plan.limits)
-    if plan.kind.passive and plan.kind.kind != "group":
+    if plan.kind.passive and plan.name != "group":
         next_due_at = due if due is not None and due > at else at + timedelta(days=1)
     else:
         next_due_at = engine.next_due(view, plan.limits, claim.due_at, at)
-    return store.Done(claim=claim, outcome=outcome, at=seen_at, view=view, next_due_at=next_due_at, changed=changed)
+    return store.Done(claim=claim, outcome=outcome, at=within_storage(seen_at, at), view=view, next_due_at=next_due_at, changed=changed)
 
 
 class Prober(Resident):

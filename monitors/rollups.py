@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Max, Min
 
-from monitors.models import Monitor, Result, Rollup
+from monitors.models import Monitor, Probe, Result, Rollup
 from portal.clock import parameter
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -149,12 +149,13 @@ def _write(cells: dict[tuple[int, int], list[Any]], period: str, start: datetime
     if not cells:
         return 0
     alive = set(Monitor.objects.filter(pk__in={m for m, _ in cells}).values_list("pk", flat=True))
+    standing = set(Probe.objects.values_list("pk", flat=True))
     rows: Iterable[Rollup] = (
         Rollup(
             monitor_id=m, probe_id=p, period=period, start=start, unknown=c[0][0], up=c[0][1], degraded=c[0][2], failing=c[0][3], latency_sum_ms=c[1], latency=c[2],
         )
         for (m, p), c in sorted(cells.items())
-        if m in alive
+        if m in alive and p in standing
     )  # fmt: skip
     with transaction.atomic():
         written = Rollup.objects.bulk_create(

@@ -164,12 +164,17 @@ def _refuse_strangers(m: Monitor) -> None:
             raise ValidationError({"config.monitor_ids": f"No such monitor of this client: {', '.join(str(i) for i in sorted(wanted - known))}."})
 
 
+# What takes the lease from a check that is under way: by the old settings, its result does not count, and the new ones are checked now.
+FENCED: dict[str, Any] = {"claimed_by": "", "lease_token": None, "lease_until": None, "rush": False}
+
+
 def schedule(m: Monitor, at: datetime, probes: list[Probe] | None = None) -> None:
     """One view per probe: a new one is due at once (a person waits for it), then in its own slot of the interval."""
     if probes is None:
         known = list(m.views.values_list("probe_id", flat=True))
         if known:
-            ProbeState.objects.filter(monitor=m).update(next_due_at=at, settled=False, active=m.enabled, facts={}) if m.kind not in ("heartbeat", "push") else None
+            if m.kind not in ("heartbeat", "push"):
+                ProbeState.objects.filter(monitor=m).update(next_due_at=at, settled=False, active=m.enabled, facts={}, **FENCED)
             return
         probes = list(Probe.objects.filter(built_in=True, enabled=True))
     if m.quorum > max(1, len(probes)):
@@ -180,7 +185,7 @@ def schedule(m: Monitor, at: datetime, probes: list[Probe] | None = None) -> Non
     ProbeState.objects.bulk_create(
         ProbeState(monitor=m, probe=p, active=m.enabled, next_due_at=at if not passive else at.replace(year=at.year + 10)) for p in probes if p.pk not in have
     )
-    m.views.filter(probe__in=have).update(active=m.enabled, settled=False, **({} if passive else {"next_due_at": at}))
+    m.views.filter(probe__in=have).update(active=m.enabled, settled=False, **({} if passive else {"next_due_at": at, **FENCED}))
 
 
 def spread(m: Monitor, at: datetime) -> None:
@@ -225,13 +230,15 @@ def _step(m: Monitor, state: str, at: datetime, reason: str) -> None:
 
 def _rest(m: Monitor, at: datetime, by: Actor) -> None:
     # Taking the lease token away fences a check that is under way: its result will not count.
-    m.views.update(active=False, claimed_by="", lease_token=None, lease_until=None, rush=False, changed=False)
+    m.views.update(active=False, changed=False, **FENCED)
     _step(m, State.PAUSED, at, f"Paused by {by.name}.")
     close_alerts(m, at=at, by=by)
 
 
 def _wake(m: Monitor, at: datetime) -> None:
-    m.views.update(active=True, next_due_at=at, status=engine.UNKNOWN, vote=engine.UNKNOWN, streak=0, since=None, settled=False, stale=False)
+    m.views.update(
+        active=True, next_due_at=at, status=engine.UNKNOWN, vote=engine.UNKNOWN, streak=0, since=None, settled=False, stale=False, error_class="", message=""
+    )  # fmt: skip
     if checks.KINDS[m.kind].passive and m.kind != "group":
         m.views.update(facts={}, next_due_at=at.replace(year=at.year + 10))
     _step(m, State.PENDING, at, "Waiting for the first result.")

@@ -43,7 +43,9 @@ async def _run(check: type[checks.Check], config: Any, reach: Reach, timeout: fl
     engine = HttpEngine(asyncio.get_running_loop(), resolver, max_inflight=4)
     try:
         # A kind that times itself still gets an end here.
-        return await asyncio.wait_for(check.run(config, Context(http=engine, resolver=resolver, reach=reach, timeout=timeout)), timeout + 2)
+        return await asyncio.wait_for(
+            check.run(config, Context(http=engine, resolver=resolver, reach=reach, timeout=timeout)), timeout + 2
+        )
     except TimeoutError:
         return Outcome(Status.FAILING, f"No complete answer within {timeout:g} s", "timeout")
     finally:

@@ -133,6 +133,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Languages, time, static files -----------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
+FORMAT_MODULE_PATH = ["portal.formats"]  # 24 hours a day
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
@@ -187,7 +188,7 @@ HEARTBEAT_URL = env.text("HEARTBEAT_URL")
 RAW_RESULT_DAYS = env.integer("RAW_RESULT_DAYS", 7)
 CHANGE_DAYS = env.integer("CHANGE_DAYS", 90)
 ROLLUP_DAYS = env.integer("ROLLUP_DAYS", 400)
-PROBE_CONCURRENCY = env.integer("PROBE_CONCURRENCY", 500)
+PROBE_CONCURRENCY = env.integer("PROBE_CONCURRENCY", 5000)
 SEND_CONCURRENCY = env.integer("SEND_CONCURRENCY", 256)
 
 # --- Logs: structured, with the request's id, without secrets --------------------------------------------------------------

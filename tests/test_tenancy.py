@@ -175,6 +175,17 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     "api/v1/probes/{pk}": lambda: {"pk": cast.probe().pk},
     **{f"api/v1/incidents/{{pk}}{tail}": lambda: {"pk": _incident().pk} for tail in ("", "/acknowledge", "/reopen", "/resolve", "/timeline", "/updates")},
     "api/alerts/{pk}/resolve": lambda: {"pk": cast.alert().pk},
+    **{f"monitors/{{pk}}/{tail}": lambda: {"pk": cast.monitor().pk} for tail in ("", "edit/", "delete/")},
+    "monitors/{pk}/{verb}/": lambda: {"pk": cast.monitor().pk, "verb": "check"},
+    "alerts/{pk}/": lambda: {"pk": cast.alert().pk},
+    "alerts/{pk}/{verb}/": lambda: {"pk": cast.alert().pk, "verb": "acknowledge"},
+    "incidents/{pk}/": lambda: {"pk": _incident().pk},
+    "incidents/{pk}/{verb}/": lambda: {"pk": _incident().pk, "verb": "acknowledge"},
+    "deliveries/{pk}/retry/": lambda: {"pk": cast.delivery().pk},
+    **{f"channels/{{pk}}/{tail}": lambda: {"pk": cast.channel().pk} for tail in ("", "test/", "delete/")},
+    **{f"triggers/{{pk}}/{tail}": lambda: {"pk": cast.trigger().pk} for tail in ("", "delete/")},
+    "silences/{pk}/cancel/": lambda: {"pk": cast.silence().pk},
+    "clients/{pk}/": lambda: {"pk": cast.acme().pk},
 }
 
 # Addresses whose parameter is a secret, a public name, or that are not about a client's rows.

@@ -128,7 +128,7 @@ def _list(mails: list[Mail]) -> str:
         for number, mail in reversed(list(enumerate(mails)))
     )
     return _page(
-        "Mailbox", f"<h1>Mailbox</h1><p>{len(mails)} mails; this page looks again every 3 s.</p><table>{rows}</table>"
+        "Mailbox", f"<h1>Mailbox</h1><p>{len(mails)} so far; this page looks again every 3 s.</p><table>{rows}</table>"
     )
 
 

@@ -17,7 +17,8 @@ class Street:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._servers: list[asyncio.Server] = []
-        threading.Thread(target=self._loop.run_forever, name="demo-servers", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="demo-servers", daemon=True)
+        self._thread.start()
 
     def open(self, conversation: Conversation, *, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
         """Serve; returns the port. Raises OSError when it is taken."""
@@ -35,9 +36,15 @@ class Street:
         async def end() -> None:
             for server in self._servers:
                 server.close()
+            rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
 
 
 def _patient(conversation: Conversation) -> Conversation:

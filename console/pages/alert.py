@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from alerts import acts, snapshot
@@ -20,8 +21,21 @@ from portal.clock import database_now
 from portal.errors import Refused
 from portal.tenancy import ACK, WRITE, viewer_of
 
-TONES = {"delivered": "up", "failed": "down", "unknown": "degraded", "held": "maintenance", "pending": "info", "sending": "info"}
-ATTEMPTS = {"delivered": "delivered", "retry": "failed, to be tried again", "permanent": "failed for good", "ambiguous": "perhaps delivered", "lost": "interrupted"}
+TONES = {
+    "delivered": "up",
+    "failed": "down",
+    "unknown": "degraded",
+    "held": "maintenance",
+    "pending": "info",
+    "sending": "info",
+}
+ATTEMPTS = {
+    "delivered": "delivered",
+    "retry": "failed, to be tried again",
+    "permanent": "failed for good",
+    "ambiguous": "perhaps delivered",
+    "lost": "interrupted",
+}
 HOLDS = {
     "in_maintenance": "It is being worked on (maintenance).",
     "explained_by_parent": "What it depends on is down too; that one's alert speaks for it.",
@@ -38,7 +52,11 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
     a = visit.found(Alert.objects.for_user(request).select_related("client", "site", "service"), pk)
     viewer = viewer_of(request)
     deliveries = list(
-        Delivery.objects.for_user(viewer).filter(alert=a).select_related("channel", "contact", "notice", "carried_by").prefetch_related("attempts").order_by("pk")[:MOST]
+        Delivery.objects.for_user(viewer)
+        .filter(alert=a)
+        .select_related("channel", "contact", "notice", "carried_by")
+        .prefetch_related("attempts")
+        .order_by("pk")[:MOST]
     )
     context = {
         "problems": None,
@@ -49,9 +67,14 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "monitor": Monitor.objects.for_user(viewer).filter(pk=a.monitor_id).first() if a.monitor_id else None,
         "incident": Incident.objects.for_user(viewer).filter(pk=a.incident_id).first() if a.incident_id else None,
         "held": held(a, viewer),
+        "report": link if (link := str(a.links.get("report") or "")).startswith(("https://", "http://", "/")) else "",
         "timeline": timeline(a, deliveries, database_now()),
         "steps": len(LADDER),
-        "explains": Alert.objects.for_user(viewer).filter(resolved_at=None, parent=a.entity, hold_reason="explained_by_parent").count() if not a.is_resolved else 0,
+        "explains": Alert.objects.for_user(viewer)
+        .filter(resolved_at=None, parent=a.entity, hold_reason="explained_by_parent")
+        .count()
+        if not a.is_resolved
+        else 0,
         "decisions": decisions(a) if viewer.msp_role else [],
         "evidence": {k: v for k, v in a.evidence.items() if isinstance(v, str | int | float)},
         "may_ack": viewer.may(ACK, a.client_id) and not a.is_resolved,
@@ -67,7 +90,11 @@ def held(a: Alert, viewer: Any) -> dict[str, Any] | None:
     if not a.hold_reason or a.is_resolved:
         return None
     silence = Silence.objects.for_user(viewer).filter(pk=a.held_by).first() if a.held_by else None
-    return {"word": HOLDS.get(a.hold_reason, "A silence covers it."), "silence": silence, "until": a.snoozed_until if a.hold_reason == "snoozed" else silence.ends_at if silence else None}
+    return {
+        "word": HOLDS.get(a.hold_reason, "A silence covers it."),
+        "silence": silence,
+        "until": a.snoozed_until if a.hold_reason == "snoozed" else silence.ends_at if silence else None,
+    }
 
 
 def timeline(a: Alert, deliveries: list[Delivery], now: datetime) -> list[dict[str, Any]]:
@@ -76,9 +103,23 @@ def timeline(a: Alert, deliveries: list[Delivery], now: datetime) -> list[dict[s
     if a.acknowledged_at:
         story.append({"at": a.acknowledged_at, "tone": "info", "text": f"{a.acknowledged_by} acknowledged it"})
     if a.resolved_at:
-        story.append({"at": a.resolved_at, "tone": "up", "text": f"Resolved by {a.resolved_by}" if a.resolved_by else "Recovered"})
+        story.append(
+            {
+                "at": a.resolved_at,
+                "tone": "up",
+                "text": f"Resolved by {a.resolved_by}" if a.resolved_by else "Recovered",
+            }
+        )
     for d in deliveries:
-        story.append({"at": _when(d), "tone": TONES.get(d.state, "unknown"), "delivery": d, "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()], "due": d.next_attempt_at <= now})
+        story.append(
+            {
+                "at": _when(d),
+                "tone": TONES.get(d.state, "unknown"),
+                "delivery": d,
+                "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()],
+                "due": d.next_attempt_at <= now,
+            }
+        )
     return sorted(story, key=lambda entry: (entry["at"], "delivery" in entry))
 
 
@@ -94,9 +135,22 @@ def _when(d: Delivery) -> datetime:
 def decisions(a: Alert) -> list[dict[str, Any]]:
     """Why it did, or did not, go out; channels by name instead of by number."""
     rows = list(Decision.objects.filter(notice__alert=a).select_related("notice").order_by("notice__seq", "pk")[:MOST])
-    ids = {int(word) for r in rows if r.reason.startswith("channel ") and (word := r.reason.split()[1].strip(":")).isdigit()}
+    ids = {
+        int(word)
+        for r in rows
+        if r.reason.startswith("channel ") and (word := r.reason.split()[1].strip(":")).isdigit()
+    }
     names = dict(Channel.objects.filter(pk__in=ids).values_list("pk", "name"))
-    return [{"row": r, "reason": _named(r.reason, names), "tone": {"told": "up", "held": "maintenance", "skipped": "degraded", "nobody": "down"}.get(r.outcome, "unknown")} for r in rows]
+    return [
+        {
+            "row": r,
+            "reason": _named(r.reason, names),
+            "tone": {"told": "up", "held": "maintenance", "skipped": "degraded", "nobody": "down"}.get(
+                r.outcome, "unknown"
+            ),
+        }
+        for r in rows
+    ]
 
 
 def _named(reason: str, names: dict[int, str]) -> str:
@@ -109,12 +163,14 @@ def _named(reason: str, names: dict[int, str]) -> str:
 
 
 # --- Buttons -----------------------------------------------------------------------------------------------------------------
-@visit.press
+@visit.page
 def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """acknowledge, resolve, snooze."""
     a = visit.found(Alert.objects.for_user(request), pk)
     if verb not in ("acknowledge", "resolve", "snooze"):
         raise Http404
+    if not visit.pressed(request):
+        return redirect("alert", pk=pk)
     visit.require(request, ACK, a)
     by, at = Actor.of(request), database_now()
 
@@ -122,7 +178,11 @@ def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         if verb == "acknowledge":
             had = a.acknowledged_by
             row = acts.acknowledge(a, by=by, at=at, name=str(request.user))
-            return f"{row.acknowledged_by} has it already." if had else "You have it. Escalation stops; the alert stays open until it recovers."
+            return (
+                f"{row.acknowledged_by} has it already."
+                if had
+                else "You have it. Escalation stops; the alert stays open until it recovers."
+            )
         if verb == "resolve":
             acts.resolve(a, by=by, at=at)
             return "Resolved. Should it still fail at the next check, a new alert opens."
@@ -131,6 +191,10 @@ def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         if wish != "recovered" and minutes is None:
             raise Refused("Choose how long to snooze it.")
         acts.snooze(a, by=by, at=at, minutes=minutes)
-        return "Snoozed until it recovers." if minutes is None else f"Snoozed for {minutes} minutes. If it still fails then, it is told again."
+        return (
+            "Snoozed until it recovers."
+            if minutes is None
+            else f"Snoozed for {minutes} minutes. If it still fails then, it is told again."
+        )
 
     return visit.act(request, reverse("alert", args=[pk]), "", do)

@@ -13,7 +13,14 @@ from console.pages.overview import shape_of, word_of
 from portal.models import Client
 from portal.tenancy import ACK, viewer_of
 
-STATUSES = (("", "All"), ("active", "Active"), ("open", "Nobody has it"), ("acknowledged", "Acknowledged"), ("held", "Held back"), ("resolved", "Resolved"))
+STATUSES = (
+    ("", "All"),
+    ("active", "Active"),
+    ("open", "Nobody has it"),
+    ("acknowledged", "Acknowledged"),
+    ("held", "Held back"),
+    ("resolved", "Resolved"),
+)
 SEVERITIES = (("critical", "Critical"), ("warning", "Warning"), ("info", "Info"))
 
 
@@ -21,16 +28,26 @@ SEVERITIES = (("critical", "Critical"), ("warning", "Warning"), ("info", "Info")
 def alert_list(request: HttpRequest) -> HttpResponse:
     """`/alerts/?status=&severity=&source=&client=&monitor=&q=`"""
     viewer = viewer_of(request)
-    rows, newer, older = visit.cut(request, filtered(Alert.objects.for_user(viewer).select_related("client"), request.GET))
+    rows, newer, older = visit.cut(
+        request, filtered(Alert.objects.for_user(viewer).select_related("client"), request.GET)
+    )
     context = {
         "rows": [
-            {"alert": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a), "may_ack": a.status == "open" and viewer.may(ACK, a.client_id)} for a in rows
+            {
+                "alert": a,
+                "state": shape_of(a),
+                "word": "Resolved" if a.is_resolved else word_of(a),
+                "may_ack": a.status == "open" and viewer.may(ACK, a.client_id),
+            }
+            for a in rows
         ],
         "newer_url": newer,
         "older_url": older,
         "statuses": STATUSES,
         "severities": SEVERITIES,
-        "sources": list(Alert.objects.for_user(viewer).order_by("source").values_list("source", flat=True).distinct()[:30]),
+        "sources": list(
+            Alert.objects.for_user(viewer).order_by("source").values_list("source", flat=True).distinct()[:30]
+        ),
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:500]),
         "filters": {k: v for k, v in request.GET.items() if k not in ("before", "after") and v},
         "get": request.GET,

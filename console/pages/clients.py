@@ -39,11 +39,28 @@ def client_list(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(name__icontains=text)
     clients = list(rows[:500])
     states: dict[int, Counter[str]] = defaultdict(Counter)
-    for client, state, n in Monitor.objects.for_user(viewer).order_by().values_list("client_id", "state").annotate(n=Count("pk")):
+    for client, state, n in (
+        Monitor.objects.for_user(viewer).order_by().values_list("client_id", "state").annotate(n=Count("pk"))
+    ):
         states[client][state] += n
-    alerts = dict(Alert.objects.for_user(viewer).filter(resolved_at=None).order_by().values_list("client_id").annotate(n=Count("pk")))
-    shown = [{"client": c, "states": [(s.value, states[c.pk][s]) for s in ORDER if states[c.pk][s]], "alerts": alerts.get(c.pk, 0)} for c in clients]
-    return visit.show(request, "console/clients.html", {"rows": shown, "get": request.GET, "may_add": viewer.may(WRITE, None)})
+    alerts = dict(
+        Alert.objects.for_user(viewer)
+        .filter(resolved_at=None)
+        .order_by()
+        .values_list("client_id")
+        .annotate(n=Count("pk"))
+    )
+    shown = [
+        {
+            "client": c,
+            "states": [(s.value, states[c.pk][s]) for s in ORDER if states[c.pk][s]],
+            "alerts": alerts.get(c.pk, 0),
+        }
+        for c in clients
+    ]
+    return visit.show(
+        request, "console/clients.html", {"rows": shown, "get": request.GET, "may_add": viewer.may(WRITE, None)}
+    )
 
 
 @visit.page
@@ -52,7 +69,14 @@ def client(request: HttpRequest, pk: int) -> HttpResponse:
     viewer = viewer_of(request)
     c = visit.found(Client.objects.for_user(viewer).prefetch_related("tags"), pk)
     monitors = Monitor.objects.for_user(viewer).filter(client=c)
-    alerts = list(Alert.objects.for_user(viewer).filter(client=c, resolved_at=None).exclude(hold_reason="explained_by_parent").select_related("client").alias(worst=WORST_ALERT).order_by("worst", "-status", "created_at")[:20])
+    alerts = list(
+        Alert.objects.for_user(viewer)
+        .filter(client=c, resolved_at=None)
+        .exclude(hold_reason="explained_by_parent")
+        .select_related("client")
+        .alias(worst=WORST_ALERT)
+        .order_by("worst", "-status", "created_at")[:20]
+    )
     counts = Counter(dict(monitors.order_by().values_list("state").annotate(n=Count("pk"))))
     context = {
         "client": c,
@@ -73,7 +97,11 @@ class ClientForm(forms.Form):
     """What is needed to begin; the rest is in the administration."""
 
     name = forms.CharField(max_length=120)
-    email = forms.EmailField(required=False, label="E-mail", help_text="Every alert of this client is mailed here, by a trigger that you can see and change.")
+    email = forms.EmailField(
+        required=False,
+        label="E-mail",
+        help_text="Every alert of this client is mailed here, by a trigger that you can see and change.",
+    )
     timezone = forms.CharField(max_length=64, initial="UTC", label="Time zone", help_text="As in Europe/Lisbon.")
     tags = forms.CharField(required=False, max_length=500, help_text="Separated by commas.")
 
@@ -92,4 +120,15 @@ def add(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"{row.name} is a client now. Add what is to be watched.")
             return redirect("client", pk=row.pk)
-    return render(request, "console/form_page.html", {"form": form, "title": "Add a client", "submit": "Add the client", "cancel_url": "/clients/", "crumb": ("Clients", "/clients/")}, status=400 if form.errors else 200)
+    return render(
+        request,
+        "console/form_page.html",
+        {
+            "form": form,
+            "title": "Add a client",
+            "submit": "Add the client",
+            "cancel_url": "/clients/",
+            "crumb": ("Clients", "/clients/"),
+        },
+        status=400 if form.errors else 200,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from alerts import acts
@@ -24,7 +25,11 @@ def deliveries(request: HttpRequest) -> HttpResponse:
     """`/deliveries/?client=&channel=&state=&alert=`"""
     viewer = viewer_of(request)
     wish = request.GET
-    rows = Delivery.objects.for_user(viewer).select_related("channel", "contact", "notice", "alert", "client").prefetch_related("attempts")
+    rows = (
+        Delivery.objects.for_user(viewer)
+        .select_related("channel", "contact", "notice", "alert", "client")
+        .prefetch_related("attempts")
+    )
     for key in ("client", "channel", "alert"):
         if wish.get(key):
             rows = rows.filter(**{f"{key}_id": visit.whole(wish[key]) or 0})
@@ -33,7 +38,12 @@ def deliveries(request: HttpRequest) -> HttpResponse:
     shown, newer, older = visit.cut(request, rows)
     context: dict[str, Any] = {
         "rows": [
-            {"delivery": d, "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()], "tone": TONES.get(d.state, "unknown"), "may_retry": d.state in RETRIABLE and viewer.may(WRITE, d.channel.client_id)}
+            {
+                "delivery": d,
+                "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()],
+                "tone": TONES.get(d.state, "unknown"),
+                "may_retry": d.state in RETRIABLE and viewer.may(WRITE, d.channel.client_id),
+            }
             for d in shown
         ],
         "newer_url": newer,
@@ -47,9 +57,16 @@ def deliveries(request: HttpRequest) -> HttpResponse:
     return visit.show(request, "console/deliveries.html", context, visit.wanted(request, "live"))
 
 
-@visit.press
+@visit.page
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
     """Try a failed one anew."""
     row = visit.found(Delivery.objects.for_user(request).select_related("channel"), pk)
+    if not visit.pressed(request):
+        return redirect("deliveries")
     visit.require(request, WRITE, row.channel)
-    return visit.act(request, reverse("deliveries"), "It is tried again now.", lambda: acts.retry(row, by=Actor.of(request), at=database_now()) and None)
+    return visit.act(
+        request,
+        reverse("deliveries"),
+        "It is tried again now.",
+        lambda: acts.retry(row, by=Actor.of(request), at=database_now()) and None,
+    )

@@ -23,7 +23,15 @@ from portal.errors import Refused
 from portal.tenancy import ACK, WRITE, viewer_of
 
 KINDS = (("", "Everything"), ("people", "People"), ("pages", "Pages sent"), ("machine", "Machine"))
-STORY_TONES = {"opened": "down", "joined": "down", "acknowledged": "info", "update": "info", "alert_resolved": "up", "resolved": "up", "reopened": "degraded"}
+STORY_TONES = {
+    "opened": "down",
+    "joined": "down",
+    "acknowledged": "info",
+    "update": "info",
+    "alert_resolved": "up",
+    "resolved": "up",
+    "reopened": "degraded",
+}
 PEOPLE = frozenset(("acknowledged", "update", "reopened", "edited"))
 MOST = 300
 
@@ -32,7 +40,12 @@ class UpdateForm(forms.Form):
     """What those outside are told, and how far it is."""
 
     status = forms.ChoiceField(label="Status", help_text="Goes forward only. Resolved ends the incident.")
-    message = forms.CharField(label="Message", widget=forms.Textarea(attrs={"rows": 3}), max_length=5000, help_text="Plain words for those who wait.")
+    message = forms.CharField(
+        label="Message",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=5000,
+        help_text="Plain words for those who wait.",
+    )
 
     def __init__(self, incident: Incident, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,7 +77,9 @@ def incident(request: HttpRequest, pk: int) -> HttpResponse:
         "incident": i,
         "form": form,
         "update_url": reverse("incident", args=[pk]),
-        "alerts": [{"row": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in alerts],
+        "alerts": [
+            {"row": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in alerts
+        ],
         "affected": [affected[pk] for pk in i.affected_monitor_ids if pk in affected],
         "timeline": timeline(i, alerts, viewer, show),
         "kinds": KINDS,
@@ -73,7 +88,9 @@ def incident(request: HttpRequest, pk: int) -> HttpResponse:
         "may_write": viewer.may(WRITE, i.client_id),
         "is_resolved": i.resolved_at is not None,
     }
-    return visit.show(request, "console/incident.html", context, visit.wanted(request, "live"), status=400 if form.is_bound else 200)
+    return visit.show(
+        request, "console/incident.html", context, visit.wanted(request, "live"), status=400 if form.is_bound else 200
+    )
 
 
 def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[dict[str, Any]]:
@@ -82,20 +99,36 @@ def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[d
     for e in i.timeline.order_by("-seq")[:MOST]:
         person = e.kind in PEOPLE or (e.kind in ("opened", "resolved") and e.by not in ("", "Watchkeeper"))
         if show in ("", "people" if person else "machine"):
-            story.append({"at": e.at, "seq": e.seq, "tone": STORY_TONES.get(e.kind, "unknown"), "entry": e, "status": e.data.get("status", "") if e.kind == "update" else ""})
+            story.append(
+                {
+                    "at": e.at,
+                    "seq": e.seq,
+                    "tone": STORY_TONES.get(e.kind, "unknown"),
+                    "entry": e,
+                    "status": e.data.get("status", "") if e.kind == "update" else "",
+                }
+            )
     if show in ("", "pages"):
-        rows = Delivery.objects.for_user(viewer).filter(alert__in=[a.pk for a in alerts]).select_related("channel", "contact", "notice")
+        rows = (
+            Delivery.objects.for_user(viewer)
+            .filter(alert__in=[a.pk for a in alerts])
+            .select_related("channel", "contact", "notice")
+        )
         for d in rows.order_by("-pk")[:MOST] if alerts else ():
-            story.append({"at": d.finished_at or d.created_at, "seq": 0, "tone": TONES.get(d.state, "unknown"), "delivery": d})
+            story.append(
+                {"at": d.finished_at or d.created_at, "seq": 0, "tone": TONES.get(d.state, "unknown"), "delivery": d}
+            )
     return sorted(story, key=lambda e: (e["at"], e["seq"]), reverse=True)
 
 
-@visit.press
+@visit.page
 def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """acknowledge, resolve, reopen."""
     i = visit.found(Incident.objects.for_user(request), pk)
     if verb not in engine.MOVES:
         raise Http404
+    if not visit.pressed(request):
+        return redirect("incident", pk=pk)
     visit.require(request, ACK, i)
     by, at, words = Actor.of(request), database_now(), request.POST.get("reason", "").strip()[:5000]
 

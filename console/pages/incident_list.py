@@ -52,9 +52,25 @@ class IncidentForm(forms.Form):
     severity = forms.ChoiceField(choices=Incident.Severity.choices, initial="major")
     client = forms.ModelChoiceField(Client.objects.none(), required=False, empty_label="All clients (our own)")
     service = forms.ModelChoiceField(Service.objects.none(), required=False, empty_label="None")
-    message = forms.CharField(required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 3}), label="First update", help_text="What is known so far.")
-    affected_monitor_ids = forms.ModelMultipleChoiceField(Monitor.objects.none(), required=False, label="Affected monitors", widget=forms.SelectMultiple(attrs={"size": 6}))
-    notify = forms.BooleanField(required=False, initial=True, label="Tell people now", help_text="Routed as an alert is: triggers and escalation.")
+    message = forms.CharField(
+        required=False,
+        max_length=5000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        label="First update",
+        help_text="What is known so far.",
+    )
+    affected_monitor_ids = forms.ModelMultipleChoiceField(
+        Monitor.objects.none(),
+        required=False,
+        label="Affected monitors",
+        widget=forms.SelectMultiple(attrs={"size": 6}),
+    )
+    notify = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Tell people now",
+        help_text="Routed as an alert is: triggers and escalation.",
+    )
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,9 +79,16 @@ class IncidentForm(forms.Form):
         fields["client"].queryset = clients
         if not viewer.msp_role:
             fields["client"].required, fields["client"].empty_label = True, None
-        fields["service"].queryset = Service.objects.for_user(viewer).filter(client__in=clients).select_related("client")
+        fields["service"].queryset = (
+            Service.objects.for_user(viewer).filter(client__in=clients).select_related("client")
+        )
         fields["service"].label_from_instance = lambda s: f"{s.client.name} · {s.name}"
-        fields["affected_monitor_ids"].queryset = Monitor.objects.for_user(viewer).filter(client__in=clients).select_related("client").order_by("client__name", "name")
+        fields["affected_monitor_ids"].queryset = (
+            Monitor.objects.for_user(viewer)
+            .filter(client__in=clients)
+            .select_related("client")
+            .order_by("client__name", "name")
+        )
         fields["affected_monitor_ids"].label_from_instance = lambda m: f"{m.client.name} · {m.name}"
 
 
@@ -74,11 +97,19 @@ def add(request: HttpRequest) -> HttpResponse:
     """`/incidents/add/`"""
     if not visit.may_any(request, WRITE):
         raise PermissionDenied
-    form = IncidentForm(request, request.POST if request.method == "POST" else None, initial={"affected_monitor_ids": [visit.whole(request.GET.get("monitor"))]})
+    form = IncidentForm(
+        request,
+        request.POST if request.method == "POST" else None,
+        initial={"affected_monitor_ids": [visit.whole(request.GET.get("monitor"))]},
+    )
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
         client, affected = values["client"], [m.pk for m in values["affected_monitor_ids"]]
-        owners = {m.client_id for m in values["affected_monitor_ids"]} | ({values["service"].client_id} if values["service"] else set()) | ({client.pk} if client else set())
+        owners = (
+            {m.client_id for m in values["affected_monitor_ids"]}
+            | ({values["service"].client_id} if values["service"] else set())
+            | ({client.pk} if client else set())
+        )
         for owner in owners or {None}:
             visit.require(request, WRITE, owner)
         try:
@@ -91,4 +122,15 @@ def add(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, "The incident is open." + (" People are being told." if values["notify"] else ""))
             return redirect("incident", pk=row.pk)
-    return render(request, "console/form_page.html", {"form": form, "title": "Open an incident", "submit": "Open the incident", "cancel_url": "/incidents/", "crumb": ("Incidents", "/incidents/")}, status=400 if form.errors else 200)
+    return render(
+        request,
+        "console/form_page.html",
+        {
+            "form": form,
+            "title": "Open an incident",
+            "submit": "Open the incident",
+            "cancel_url": "/incidents/",
+            "crumb": ("Incidents", "/incidents/"),
+        },
+        status=400 if form.errors else 200,
+    )

@@ -33,11 +33,17 @@ FIGURES = ("1h", "24h", "7d", "30d", "90d")
 @visit.page
 def monitor(request: HttpRequest, pk: int) -> HttpResponse:
     """`/monitors/7/`: `#live` is its state, `#charts` how it has fared, `#story` what was just seen."""
-    rows = Monitor.objects.for_user(request).select_related("client", "site", "service", "parent").prefetch_related("tags")
+    rows = (
+        Monitor.objects.for_user(request).select_related("client", "site", "service", "parent").prefetch_related("tags")
+    )
     m = visit.found(rows, pk)
     at = database_now()
     fragment = visit.wanted(request, "live", "charts", "story")
-    context: dict[str, Any] = {"monitor": m, "may_change": viewer_of(request).may(WRITE, m.client_id), "passive": m.kind in checks.KINDS and checks.KINDS[m.kind].passive}
+    context: dict[str, Any] = {
+        "monitor": m,
+        "may_change": viewer_of(request).may(WRITE, m.client_id),
+        "passive": m.kind in checks.KINDS and checks.KINDS[m.kind].passive,
+    }
     if fragment in ("", "charts"):
         context |= charted(request, m, at)
     if fragment in ("", "live"):
@@ -45,14 +51,27 @@ def monitor(request: HttpRequest, pk: int) -> HttpResponse:
     if fragment in ("", "story"):
         context |= story_of(request, m, at)
     if not fragment:
-        context |= settings_of(m) | {"snippets": snippets(m), "children": list(m.children.for_user(request).only("pk", "name", "state")[:50])}
+        context |= settings_of(m) | {
+            "snippets": snippets(m),
+            "children": list(m.children.for_user(request).only("pk", "name", "state")[:50]),
+        }
     return visit.show(request, "console/monitor.html", context, fragment)
 
 
 def now_of(request: HttpRequest, m: Monitor) -> dict[str, Any]:
     """What is open about it, and a job's pings."""
-    opened = Alert.objects.for_user(request).filter(monitor_id=m.pk, resolved_at=None).alias(worst=WORST).order_by("worst", "pk").first()
-    return {"open_alert": opened, "open_state": shape_of(opened) if opened else "", **heartbeat_of(m, list(m.views.all()) if m.kind == "heartbeat" else [])}
+    opened = (
+        Alert.objects.for_user(request)
+        .filter(monitor_id=m.pk, resolved_at=None)
+        .alias(worst=WORST)
+        .order_by("worst", "pk")
+        .first()
+    )
+    return {
+        "open_alert": opened,
+        "open_state": shape_of(opened) if opened else "",
+        **heartbeat_of(m, list(m.views.all()) if m.kind == "heartbeat" else []),
+    }
 
 
 def story_of(request: HttpRequest, m: Monitor, at: datetime) -> dict[str, Any]:
@@ -63,13 +82,25 @@ def story_of(request: HttpRequest, m: Monitor, at: datetime) -> dict[str, Any]:
     alerts = list(Alert.objects.for_user(request).filter(monitor_id=m.pk).order_by("-pk")[:8])
     rows = phase_rows(recent, names)
     return {
-        "views": [{"row": v, "name": v.probe.name, "status": view_status(v), "blind": v.probe.blind_since} for v in views],
-        "recent": [{"row": r, "probe": names.get(r.probe_id, "a former probe"), "status": VOTES[r.status]} for r in recent[:RECENT]],
+        "views": [
+            {"row": v, "name": v.probe.name, "status": view_status(v), "blind": v.probe.blind_since} for v in views
+        ],
+        "recent": [
+            {"row": r, "probe": names.get(r.probe_id, "a former probe"), "status": VOTES[r.status]}
+            for r in recent[:RECENT]
+        ],
         "phases": charts.phases_stacked(rows) if rows else "",
-        "changes": [{"row": c, "tone": TONES.get(c.to_state, "unknown")} for c in StateChange.objects.filter(monitor=m).order_by("-at", "-version")[:10]],
-        "alerts": [{"row": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in alerts],
+        "changes": [
+            {"row": c, "tone": TONES.get(c.to_state, "unknown")}
+            for c in StateChange.objects.filter(monitor=m).order_by("-at", "-version")[:10]
+        ],
+        "alerts": [
+            {"row": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in alerts
+        ],
         "certificate": certificate_of(m, at),
-        "body": FailureBody.objects.filter(monitor=m).order_by("-at").first() if m.state in ("down", "degraded") else None,
+        "body": FailureBody.objects.filter(monitor=m).order_by("-at").first()
+        if m.state in ("down", "degraded")
+        else None,
     }
 
 
@@ -87,7 +118,17 @@ def phase_rows(recent: Sequence[Result], names: dict[int, str]) -> list[dict[str
     else:
         labels = [timezone.localtime(r.ts).strftime("%H:%M:%S") for r in timed]
     pairs = list(zip(labels, timed, strict=True))[:5]
-    return [{"label": label, "dns": r.dns_ms, "connect": r.connect_ms, "tls": r.tls_ms, "first_byte": r.first_byte_ms, "total": r.total_ms} for label, r in pairs]
+    return [
+        {
+            "label": label,
+            "dns": r.dns_ms,
+            "connect": r.connect_ms,
+            "tls": r.tls_ms,
+            "first_byte": r.first_byte_ms,
+            "total": r.total_ms,
+        }
+        for label, r in pairs
+    ]
 
 
 def certificate_of(m: Monitor, at: datetime) -> dict[str, Any] | None:
@@ -111,7 +152,13 @@ def heartbeat_of(m: Monitor, views: Sequence[ProbeState]) -> dict[str, Any]:
             expected = next_due(checks.parse(m.kind, m.config), datetime.fromisoformat(last))  # type: ignore[arg-type]
         except ValueError:
             expected = None
-    return {"heartbeat": {"last": datetime.fromisoformat(last) if last else None, "expected": expected, "pings": list(Ping.objects.filter(monitor=m).order_by("-pk")[:10])}}
+    return {
+        "heartbeat": {
+            "last": datetime.fromisoformat(last) if last else None,
+            "expected": expected,
+            "pings": list(Ping.objects.filter(monitor=m).order_by("-pk")[:10]),
+        }
+    }
 
 
 def charted(request: HttpRequest, m: Monitor, at: datetime) -> dict[str, Any]:
@@ -128,12 +175,18 @@ def charted(request: HttpRequest, m: Monitor, at: datetime) -> dict[str, Any]:
         "window": window,
         "windows": list(history.WINDOWS),
         "figures": [{"label": label, "value": uptime[label], "tone": tone_of(uptime[label])} for label in FIGURES],
-        "band": charts.band(seen.points(), marks(m, seen.since, at), zone=timezone.get_current_timezone(), usual=total.p50) if total.average is not None else "",
+        "band": charts.band(
+            seen.points(), marks(m, seen.since, at), zone=timezone.get_current_timezone(), usual=total.p50
+        )
+        if total.average is not None
+        else "",
         "total": total,
         "last": last,
         "bars": charts.bars_90(days),
         "uptime_90": uptime["90d"],
-        "per_probe": [{"name": names.get(probe, "a former probe"), "slice": part} for probe, part in seen.by_probe().items()],
+        "per_probe": [
+            {"name": names.get(probe, "a former probe"), "slice": part} for probe, part in seen.by_probe().items()
+        ],
     }
 
 
@@ -146,9 +199,18 @@ def tone_of(uptime: float | None) -> str:
 def marks(m: Monitor, since: datetime, at: datetime) -> list[dict[str, Any]]:
     """The stretches in which it was not well, for the chart."""
     found, until = [], at
-    for c in StateChange.objects.filter(monitor=m, at__gte=since - timedelta(days=90)).order_by("-at", "-version")[:200]:
+    for c in StateChange.objects.filter(monitor=m, at__gte=since - timedelta(days=90)).order_by("-at", "-version")[
+        :200
+    ]:
         if c.to_state in ("down", "degraded", "maintenance") and until > since:
-            found.append({"at": max(c.first_failure_at or c.at, since), "until": until, "label": f"{c.get_to_state_display()}: {c.reason}", "status": c.to_state})
+            found.append(
+                {
+                    "at": max(c.first_failure_at or c.at, since),
+                    "until": until,
+                    "label": f"{c.get_to_state_display()}: {c.reason}",
+                    "status": c.to_state,
+                }
+            )
         until = c.at
         if until <= since:
             break
@@ -159,7 +221,11 @@ def settings_of(m: Monitor) -> dict[str, Any]:
     """What is watched and how, in words."""
     kind = checks.KINDS.get(m.kind)
     target = subjects.target_of(m)
-    return {"kind_label": kind.label if kind else m.kind, "target": target, "link": target if target.startswith(("http://", "https://")) else ""}
+    return {
+        "kind_label": kind.label if kind else m.kind,
+        "target": target,
+        "link": target if target.startswith(("http://", "https://")) else "",
+    }
 
 
 def ping_url(m: Monitor) -> str:
@@ -177,16 +243,32 @@ def snippets(m: Monitor) -> list[dict[str, str]]:
         {"id": "url", "label": "Address", "text": url},
         {"id": "curl", "label": "curl", "text": f"curl -fsS -m 10 --retry 5 -o /dev/null {url}"},
         {"id": "wget", "label": "wget", "text": f"wget -q -T 10 -t 5 -O /dev/null {url}"},
-        {"id": "cron", "label": "cron", "text": f"{cron} /usr/local/bin/job && curl -fsS -m 10 --retry 5 -o /dev/null {url}"},
-        {"id": "exit", "label": "Shell, with duration and exit code", "text": f'curl -fsS -m 10 --retry 5 -o /dev/null "{url}/start"\n/usr/local/bin/job\ncurl -fsS -m 10 --retry 5 -o /dev/null "{url}/$?"'},
-        {"id": "python", "label": "Python", "text": f'import urllib.request\n\nurllib.request.urlopen("{url}", timeout=10)'},
+        {
+            "id": "cron",
+            "label": "cron",
+            "text": f"{cron} /usr/local/bin/job && curl -fsS -m 10 --retry 5 -o /dev/null {url}",
+        },
+        {
+            "id": "exit",
+            "label": "Shell, with duration and exit code",
+            "text": f'curl -fsS -m 10 --retry 5 -o /dev/null "{url}/start"\n/usr/local/bin/job\ncurl -fsS -m 10 --retry 5 -o /dev/null "{url}/$?"',
+        },
+        {
+            "id": "python",
+            "label": "Python",
+            "text": f'import urllib.request\n\nurllib.request.urlopen("{url}", timeout=10)',
+        },
         {"id": "powershell", "label": "PowerShell", "text": f'Invoke-RestMethod -Uri "{url}" -TimeoutSec 10'},
-        {"id": "systemd", "label": "systemd", "text": f"[Service]\nExecStart=/usr/local/bin/job\nExecStopPost=/bin/sh -c 'curl -fsS -m 10 --retry 5 -o /dev/null {url}/$EXIT_STATUS'"},
+        {
+            "id": "systemd",
+            "label": "systemd",
+            "text": f"[Service]\nExecStart=/usr/local/bin/job\nExecStopPost=/bin/sh -c 'curl -fsS -m 10 --retry 5 -o /dev/null {url}/$EXIT_STATUS'",
+        },
     ]
 
 
 # --- Buttons -----------------------------------------------------------------------------------------------------------------
-@visit.press
+@visit.page
 def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """check, pause, resume."""
     verbs = {
@@ -197,9 +279,13 @@ def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     m = visit.found(Monitor.objects.for_user(request), pk)
     if verb not in verbs:
         raise Http404
+    if not visit.pressed(request):
+        return redirect("monitor", pk=pk)
     visit.require(request, WRITE, m)
     do, said = verbs[verb]
-    return visit.act(request, reverse("monitor", args=[pk]), said, lambda: do(m, by=Actor.of(request), at=database_now()) and None)
+    return visit.act(
+        request, reverse("monitor", args=[pk]), said, lambda: do(m, by=Actor.of(request), at=database_now()) and None
+    )
 
 
 @visit.page
@@ -213,5 +299,18 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("monitors")
     children = m.children.count()
     body = f"{m.client.name} · {m.name} is no longer checked. Its results, uptime and pings are deleted. Alerts and incidents about it stay on the record; an open alert closes without a message."
-    body += f" {children} {'monitor names' if children == 1 else 'monitors name'} it as parent and will stand alone." if children else ""
-    return render(request, "components/confirm_page.html", {"title": "Delete this monitor?", "body": body, "confirm_label": "Delete the monitor", "cancel_url": reverse("monitor", args=[pk])})
+    body += (
+        f" {children} {'monitor names' if children == 1 else 'monitors name'} it as parent and will stand alone."
+        if children
+        else ""
+    )
+    return render(
+        request,
+        "components/confirm_page.html",
+        {
+            "title": "Delete this monitor?",
+            "body": body,
+            "confirm_label": "Delete the monitor",
+            "cancel_url": reverse("monitor", args=[pk]),
+        },
+    )

@@ -3,163 +3,29 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from console import settings_form
+from console.monitor_fields import MonitorForm, field_named
 from console.pages import visit
 from monitors import checks, plans, services, subjects, trial
 from monitors.checks.base import Outcome, limit
-from monitors.models import Monitor, Probe
+from monitors.models import Monitor
 from portal import services as ground
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
-from portal.models import Client, Service, Site
-from portal.secrets import MASK
+from portal.models import Client
 from portal.tenancy import WRITE, viewer_of
 
 FIRST_CLIENT = "My sites"
 OUTCOMES = {0: "unknown", 1: "up", 2: "degraded", 3: "failing"}
-MOST_ROWS = 500
-SCHEDULE = ("interval_seconds", "timeout_seconds", "probes", "quorum", "confirmation_count", "confirmation_seconds", "recovery_count", "recovery_seconds", "degraded_latency_ms", "degraded_loss_percent", "severity")
-PLACE = ("site", "service", "parent", "tags", "runbook_url", "notes")
-
-
-class MonitorForm(forms.ModelForm):
-    """The columns that all kinds share, and the settings of one kind from its schema."""
-
-    tags = forms.CharField(required=False, max_length=500, help_text="Separated by commas. Triggers and lists filter by them.")
-    probes = forms.ModelMultipleChoiceField(Probe.objects.none(), widget=forms.CheckboxSelectMultiple, help_text="Where it is checked from.")
-
-    class Meta:
-        model = Monitor
-        fields = [
-            "client", "name", "site", "service", "interval_seconds", "timeout_seconds", "quorum", "confirmation_count", "confirmation_seconds", "recovery_count",
-            "recovery_seconds", "degraded_latency_ms", "degraded_loss_percent", "severity", "parent", "runbook_url", "notes",
-        ]  # fmt: skip
-        labels = {
-            "interval_seconds": "Check every (s)", "timeout_seconds": "Time to answer (s)", "confirmation_count": "Failed checks before it is down",
-            "confirmation_seconds": "and failing for (s)", "recovery_count": "Good checks before it is up", "recovery_seconds": "and well for (s)",
-            "degraded_latency_ms": "Degraded when slower than (ms)", "degraded_loss_percent": "Degraded when more is lost than (%)", "quorum": "Probes that must agree",
-            "severity": "Severity when down", "parent": "Depends on", "runbook_url": "Runbook",
-        }  # fmt: skip
-        help_texts = {"runbook_url": "What to do when it fails; linked from every alert.", "interval_seconds": "5 to 86400."}
-        widgets = {"notes": forms.Textarea(attrs={"rows": 2})}
-
-    def __init__(self, request: HttpRequest, monitor: Monitor, data: QueryDict | None = None, *, initial: dict[str, Any] | None = None) -> None:
-        super().__init__(data, instance=monitor, initial=initial)
-        self.request, self.kind = request, checks.KINDS[monitor.kind]
-        fields: Any = self.fields
-        clients = visit.clients_for(request, WRITE)
-        client = self._client(clients)
-        fields["client"].queryset, fields["client"].empty_label = clients, None
-        if monitor.pk or not clients.exists():  # the very first monitor brings its client
-            del fields["client"]
-        fields["name"].required = False
-        fields["name"].help_text = "Empty: its host."
-        self._rows_of(client)
-        self._probes(client)
-        if self.kind.passive:
-            for name in ("timeout_seconds", "degraded_latency_ms", "degraded_loss_percent", "probes", "quorum"):
-                fields.pop(name, None)
-        self.schema = checks.schemas()[monitor.kind]
-        opened = monitor.secrets.open() or {}
-        # Of a secret map (headers) the names may be seen; their values are masked, as every secret.
-        masked = {name: dict.fromkeys(value, MASK) for name, value in opened.items() if isinstance(value, dict)}
-        self.stored, self.hidden = {**monitor.config, **masked}, dict(opened)
-        fields.update(settings_form.fields_of(self.schema, self.stored, frozenset(opened), rows=self._choices(client)))
-        self.shown_first = settings_form.leading(self.schema, self.kind.main_field)
-
-    def _client(self, clients: Any) -> Client | None:
-        if self.instance.pk:
-            return self.instance.client
-        wish = self.data.get("client") or self.initial.get("client")
-        found = clients.filter(pk=visit.whole(str(wish)) or 0).first() if wish else None
-        if found is None:
-            rows = list(clients[:2])
-            found = rows[0] if len(rows) == 1 else None
-            self.initial.setdefault("client", found)
-        return found
-
-    def _rows_of(self, client: Client | None) -> None:
-        """Sites, services and parents of that client only; without any there is nothing to choose."""
-        fields: Any = self.fields
-        for name, model in (("site", Site), ("service", Service), ("parent", Monitor)):
-            rows = model.objects.for_user(self.request).filter(client=client) if client else model.objects.none()
-            if name == "parent" and self.instance.pk:
-                rows = rows.exclude(pk=self.instance.pk)
-            if not rows.exists():
-                del fields[name]
-                continue
-            fields[name].queryset, fields[name].empty_label = rows.order_by("name"), "None"
-
-    def _probes(self, client: Client | None) -> None:
-        fields: Any = self.fields
-        rows = Probe.objects.for_user(self.request).filter(enabled=True)
-        rows = rows.filter(client=None) | rows.filter(client=client) if client else rows.filter(client=None)
-        if len(rows) < 2:
-            del fields["probes"], fields["quorum"]
-            return
-        fields["probes"].queryset = rows
-        fields["probes"].initial = list(self.instance.views.values_list("probe_id", flat=True)) if self.instance.pk else [p.pk for p in rows if p.built_in]
-
-    def _choices(self, client: Client | None) -> dict[str, list[tuple[int, str]]]:
-        if "monitor_ids" not in self.schema["properties"]:
-            return {}
-        rows = Monitor.objects.for_user(self.request).exclude(pk=self.instance.pk)
-        rows = rows.filter(client=client) if client else rows.filter(client__in=visit.clients_for(self.request, WRITE))
-        return {"monitor_ids": [(m.pk, f"{m.name}" if client else f"{m.client.name} · {m.name}") for m in rows.select_related("client").order_by("client__name", "name")[:MOST_ROWS]]}
-
-    def sections(self) -> list[tuple[str, list[forms.BoundField], bool]]:
-        """(title, fields, is it folded): what matters first, the rest behind a click, open when something in it is wrong."""
-        first = [n for n in ("client",) if n in self.fields] + self.shown_first + ["name"]
-        rest = [n for n in self.fields if n.startswith(settings_form.PREFIX) and n not in first]
-        groups = [("", first, False), (f"More of {self.kind.label}", rest, True), ("Schedule and thresholds", list(SCHEDULE), True), ("Where it belongs", list(PLACE), True)]
-        found = []
-        for title, names, folded in groups:
-            rows = [self[n] for n in names if n in self.fields]
-            if rows:
-                found.append((title, rows, folded and not any(f.errors for f in rows)))
-        return found
-
-    def settings(self) -> dict[str, Any]:
-        """The kind's settings as they were typed, kept secrets included."""
-        return settings_form.settings_from(self.schema, self.cleaned_data, self.stored, self.hidden)
-
-    def wanted(self) -> Monitor:
-        """The monitor as the form means it, unsaved. `monitor_of` is not touched until it is saved."""
-        m: Monitor = self.instance
-        given = self.settings()
-        names = services.secret_names(m.kind)
-        m.config, m.secrets = {k: v for k, v in given.items() if k not in names}, {k: v for k, v in given.items() if k in names}
-        if not m.name:
-            m.name = name_for(m)
-        return m
-
-    def _post_clean(self) -> None:
-        """Fields to the instance; the whole is judged by `services.save`, once, with the kind's settings in place."""
-        for name in self._meta.fields:
-            if name in self.cleaned_data:
-                setattr(self.instance, name, self.cleaned_data[name])
-
-
-def name_for(m: Monitor) -> str:
-    """A name for somebody who gave none: the host, else what is watched."""
-    host = urlsplit(str(m.config.get("url", ""))).hostname or m.config.get("host") or m.config.get("name")
-    return str(host or checks.KINDS[m.kind].label)[:120]
-
-
-def field_named(name: str) -> str:
-    """The form's field of a complaint: `config.url` and `config.headers.X` stand at `config_url`, `config_headers`."""
-    return settings_form.PREFIX + name.split(".")[1] if name.startswith("config.") else name
 
 
 @visit.page
@@ -171,7 +37,14 @@ def add(request: HttpRequest) -> HttpResponse:
     kind = (data or request.GET).get("kind", "http")
     kind = kind if kind in checks.KINDS else "http"
     monitor = Monitor(kind=kind, **defaults_of(kind))
-    form = MonitorForm(request, monitor, data, initial={"client": visit.whole(request.GET.get("client")), settings_form.PREFIX + "url": request.GET.get("url")} if data is None else None)
+    form = MonitorForm(
+        request,
+        monitor,
+        data,
+        initial={"client": visit.whole(request.GET.get("client")), settings_form.PREFIX + "url": request.GET.get("url")}
+        if data is None
+        else None,
+    )
     return worked(request, form, new=True)
 
 
@@ -180,7 +53,12 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """`/monitors/7/edit/`"""
     m = visit.found(Monitor.objects.for_user(request).select_related("client"), pk)
     visit.require(request, WRITE, m)
-    form = MonitorForm(request, m, request.POST if request.method == "POST" else None, initial={"tags": ", ".join(m.tags.values_list("name", flat=True))})
+    form = MonitorForm(
+        request,
+        m,
+        request.POST if request.method == "POST" else None,
+        initial={"tags": ", ".join(m.tags.values_list("name", flat=True))},
+    )
     return worked(request, form, new=False)
 
 
@@ -213,7 +91,9 @@ def quick(request: HttpRequest) -> QueryDict:
 def first_client(request: HttpRequest) -> Client:
     """Whose is it, when there is no client yet? Only staff may make one."""
     visit.require(request, WRITE, None)
-    return Client.objects.filter(name=FIRST_CLIENT).first() or ground.create_client(by=Actor.of(request), name=FIRST_CLIENT)
+    return Client.objects.filter(name=FIRST_CLIENT).first() or ground.create_client(
+        by=Actor.of(request), name=FIRST_CLIENT
+    )
 
 
 def worked(request: HttpRequest, form: MonitorForm, *, new: bool) -> HttpResponse:
@@ -228,7 +108,10 @@ def worked(request: HttpRequest, form: MonitorForm, *, new: bool) -> HttpRespons
                 outcome = tried(request, form)
             else:
                 m = saved(request, form)
-                messages.success(request, f"{m.name} is watched from now on." if new else f"{m.name} was saved; it is checked at once.")
+                messages.success(
+                    request,
+                    f"{m.name} is watched from now on." if new else f"{m.name} was saved; it is checked at once.",
+                )
                 return redirect("monitor", pk=m.pk)
         except ValidationError as error:
             visit.spread_errors(form, error, field_named)
@@ -243,12 +126,25 @@ def worked(request: HttpRequest, form: MonitorForm, *, new: bool) -> HttpRespons
         "outcome": outcome,
         "alone": testing and bool(request.htmx),
         "outcome_state": OUTCOMES[outcome.status] if outcome else "",
-        "phases": [(word, getattr(outcome, f"{key}_ms")) for key, word in (("dns", "DNS"), ("connect", "connect"), ("tls", "TLS"), ("first_byte", "first byte"), ("total", "in all"))] if outcome else (),
+        "phases": [
+            (word, getattr(outcome, f"{key}_ms"))
+            for key, word in (
+                ("dns", "DNS"),
+                ("connect", "connect"),
+                ("tls", "TLS"),
+                ("first_byte", "first byte"),
+                ("total", "in all"),
+            )
+        ]
+        if outcome
+        else (),
         "cancel_url": reverse("monitors") if new else reverse("monitor", args=[form.instance.pk]),
         "crumb_name": "" if new else Monitor.objects.filter(pk=form.instance.pk).values_list("name", flat=True).first(),
     }
     fragment = "trial" if testing and request.htmx else ""
-    return visit.show(request, "console/monitor_form.html", context, fragment, status=400 if form.errors and not fragment else 200)
+    return visit.show(
+        request, "console/monitor_form.html", context, fragment, status=400 if form.errors and not fragment else 200
+    )
 
 
 def tried(request: HttpRequest, form: MonitorForm) -> Outcome:
@@ -260,7 +156,12 @@ def tried(request: HttpRequest, form: MonitorForm) -> Outcome:
     services.refuse_unreachable(m, reach)
     config = checks.parse(m.kind, {**m.config, **m.secrets.open()})
     found = trial.try_once(m.kind, config, reach, m.timeout_seconds)
-    return limit(found, degraded_latency_ms=m.degraded_latency_ms, degraded_loss_percent=m.degraded_loss_percent, upside_down=bool(getattr(config, "upside_down", False)))
+    return limit(
+        found,
+        degraded_latency_ms=m.degraded_latency_ms,
+        degraded_loss_percent=m.degraded_loss_percent,
+        upside_down=bool(getattr(config, "upside_down", False)),
+    )
 
 
 def saved(request: HttpRequest, form: MonitorForm) -> Monitor:
@@ -268,11 +169,23 @@ def saved(request: HttpRequest, form: MonitorForm) -> Monitor:
     before = Monitor.objects.filter(pk=form.instance.pk).first() if form.instance.pk else None
     m = form.wanted()
     staff = bool(viewer_of(request).msp_role)
-    same_target = before is not None and before.trusted and subjects.target_of(before) == subjects.target_of(m) and before.config == m.config
+    same_target = (
+        before is not None
+        and before.trusted
+        and subjects.target_of(before) == subjects.target_of(m)
+        and before.config == m.config
+    )
     m.config = {**m.config, **m.secrets.open()}
     m.secrets = {}
     tags = [t for t in form.cleaned_data["tags"].split(",") if t.strip()]
     with transaction.atomic():
         if m.client_id is None:
             m.client = first_client(request)
-        return services.save(m, by=Actor.of(request), at=database_now(), tags=tags, probes=form.cleaned_data.get("probes"), trusted=staff or same_target)
+        return services.save(
+            m,
+            by=Actor.of(request),
+            at=database_now(),
+            tags=tags,
+            probes=form.cleaned_data.get("probes"),
+            trusted=staff or same_target,
+        )

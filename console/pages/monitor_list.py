@@ -30,18 +30,30 @@ def monitor_list(request: HttpRequest) -> HttpResponse:
     viewer = viewer_of(request)
     wish = request.GET
     rows = filtered(Monitor.objects.for_user(viewer), wish)
-    ordered = rows.select_related("client", "site").prefetch_related("tags").alias(worst=WORST).order_by("worst", "name", "pk")
+    ordered = (
+        rows.select_related("client", "site")
+        .prefetch_related("tags")
+        .alias(worst=WORST)
+        .order_by("worst", "name", "pk")
+    )
     page = Paginator(ordered, visit.PAGE).get_page(wish.get("page"))
     ids = [m.pk for m in page.object_list]
     at = database_now()
     uptimes, latest = history.uptimes(ids, at), history.latest(ids)
     context = {
         "page": page,
-        "rows": [{"monitor": m, "kind": label_of(m.kind), "uptime": uptimes[m.pk]["30d"], "last": latest.get(m.pk)} for m in page.object_list],
+        "rows": [
+            {"monitor": m, "kind": label_of(m.kind), "uptime": uptimes[m.pk]["30d"], "last": latest.get(m.pk)}
+            for m in page.object_list
+        ],
         "states": [(s.value, s.label) for s in State],
         "kinds": [(kind, check.label) for kind, check in checks.KINDS.items()],
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:500]),
-        "tags": list(Tag.objects.filter(monitor__in=Monitor.objects.for_user(viewer)).distinct().values_list("name", flat=True)[:100]),
+        "tags": list(
+            Tag.objects.filter(monitor__in=Monitor.objects.for_user(viewer))
+            .distinct()
+            .values_list("name", flat=True)[:100]
+        ),
         "get": wish,
         "filters": {k: v for k, v in wish.items() if k != "page" and v},
         "may_add": visit.may_any(request, WRITE),
@@ -60,10 +72,17 @@ def filtered(rows: QuerySet[Monitor], wish: Any) -> QuerySet[Monitor]:
     if wish.get("kind"):
         rows = rows.filter(kind=wish["kind"])
     if wish.get("tag"):
-        rows = rows.filter(pk__in=Monitor.tags.through.objects.filter(tag__name__iexact=wish["tag"]).values("monitor_id"))
+        rows = rows.filter(
+            pk__in=Monitor.tags.through.objects.filter(tag__name__iexact=wish["tag"]).values("monitor_id")
+        )
     text = wish.get("q", "").strip()[:200]
     if text:
-        rows = rows.filter(Q(name__icontains=text) | Q(config__url__icontains=text) | Q(config__host__icontains=text) | Q(site__name__icontains=text))
+        rows = rows.filter(
+            Q(name__icontains=text)
+            | Q(config__url__icontains=text)
+            | Q(config__host__icontains=text)
+            | Q(site__name__icontains=text)
+        )
     return rows
 
 

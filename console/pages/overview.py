@@ -26,9 +26,20 @@ MOST = 50
 PROBE_STALE = timedelta(seconds=60)
 RECENT = 2000
 # Worst first. What the seven states call an alert of this severity.
-WORST = Case(When(severity="critical", then=Value(0)), When(severity="warning", then=Value(1)), default=Value(2), output_field=IntegerField())
+WORST = Case(
+    When(severity="critical", then=Value(0)),
+    When(severity="warning", then=Value(1)),
+    default=Value(2),
+    output_field=IntegerField(),
+)
 SHAPES = {"critical": "down", "warning": "degraded", "info": "unknown"}
-WORDS = {"consecutive_failure": "Down", "degraded": "Degraded", "deadline_missed": "Missed", "exit_code_failure": "Failed", "opened": "Incident"}
+WORDS = {
+    "consecutive_failure": "Down",
+    "degraded": "Degraded",
+    "deadline_missed": "Missed",
+    "exit_code_failure": "Failed",
+    "opened": "Incident",
+}
 BAD = (State.DOWN, State.DEGRADED, State.UNKNOWN)
 
 
@@ -57,7 +68,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     states, per_client = counted(viewer)
     open_alerts = Alert.objects.for_user(viewer).filter(resolved_at=None)
     shown = open_alerts.exclude(hold_reason="explained_by_parent")
-    rows = list(shown.select_related("client").alias(worst=WORST).order_by("worst", "-status", "created_at", "pk")[: MOST + 1])
+    rows = list(
+        shown.select_related("client").alias(worst=WORST).order_by("worst", "-status", "created_at", "pk")[: MOST + 1]
+    )
     context = {
         "problems": None,
         "problem_list": problems_of(rows[:MOST], viewer, at),
@@ -71,7 +84,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         "unannounced": unannounced(viewer, open_alerts),
         "per_client": per_client if viewer.msp_role or len(per_client) > 1 else [],
         "probes": probes(viewer, at),
-        "asleep": bool(viewer.msp_role) and not Worker.objects.filter(role__contains="probe", seen_at__gte=at - timedelta(seconds=15)).exists(),
+        "asleep": bool(viewer.msp_role)
+        and not Worker.objects.filter(role__contains="probe", seen_at__gte=at - timedelta(seconds=15)).exists(),
         "sent": last_hour(viewer, at),
         "may_add": may_any(request, WRITE),
     }
@@ -84,24 +98,44 @@ def counted(viewer: Viewer) -> tuple[Counter[str], list[dict[str, Any]]]:
     """(monitors by state, one line a client: worst first)."""
     total: Counter[str] = Counter()
     lines: dict[int, dict[str, Any]] = {}
-    for client, name, state, n in Monitor.objects.for_user(viewer).order_by().values_list("client_id", "client__name", "state").annotate(n=Count("pk")):
+    for client, name, state, n in (
+        Monitor.objects.for_user(viewer)
+        .order_by()
+        .values_list("client_id", "client__name", "state")
+        .annotate(n=Count("pk"))
+    ):
         total[state] += n
         lines.setdefault(client, {"id": client, "name": name, "states": Counter()})["states"][state] += n
     order = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.MAINTENANCE, State.PENDING, State.PAUSED, State.UP)
     for line in lines.values():
         line["shown"] = [(state.value, line["states"][state]) for state in order if line["states"][state]]
-    return total, sorted(lines.values(), key=lambda x: (-x["states"][State.DOWN], -x["states"][State.DEGRADED], x["name"].lower()))
+    return total, sorted(
+        lines.values(), key=lambda x: (-x["states"][State.DOWN], -x["states"][State.DEGRADED], x["name"].lower())
+    )
 
 
 def problems_of(alerts: list[Alert], viewer: Viewer, at: datetime) -> list[Problem]:
     """Alerts with who was told and who is next: two queries, however many."""
     told: dict[int, list[Delivery]] = defaultdict(list)
-    deliveries = Delivery.objects.for_user(viewer).filter(alert__in=[a.pk for a in alerts]).select_related("channel", "contact")
+    deliveries = (
+        Delivery.objects.for_user(viewer).filter(alert__in=[a.pk for a in alerts]).select_related("channel", "contact")
+    )
     for row in deliveries.order_by("pk") if alerts else ():
         told[row.alert_id].append(row)
-    held = Alert.objects.for_user(viewer).filter(resolved_at=None, hold_reason="explained_by_parent").order_by().values_list("parent").annotate(n=Count("pk"))
+    held = (
+        Alert.objects.for_user(viewer)
+        .filter(resolved_at=None, hold_reason="explained_by_parent")
+        .order_by()
+        .values_list("parent")
+        .annotate(n=Count("pk"))
+    )
     explained = dict(held) if alerts else {}
-    return [_problem(a, viewer, at, told[a.pk], explained.get(a.entity, 0) if a.event not in ("degraded", "flapping") else 0) for a in alerts]
+    return [
+        _problem(
+            a, viewer, at, told[a.pk], explained.get(a.entity, 0) if a.event not in ("degraded", "flapping") else 0
+        )
+        for a in alerts
+    ]
 
 
 def _problem(a: Alert, viewer: Viewer, at: datetime, rows: Iterable[Delivery], explains: int) -> Problem:
@@ -154,7 +188,12 @@ def last_hour(viewer: Viewer, at: datetime) -> dict[str, Any]:
         states[state] += 1
         if state in ("pending", "sending") and attempt and retrying is None:
             retrying = (min(attempt + 1, len(LADDER)), len(LADDER))
-    return {"all": sum(states.values()), "states": dict(states), "retry": retrying, "cut": sum(states.values()) == RECENT}
+    return {
+        "all": sum(states.values()),
+        "states": dict(states),
+        "retry": retrying,
+        "cut": sum(states.values()) == RECENT,
+    }
 
 
 def first_run(request: HttpRequest, viewer: Viewer) -> dict[str, Any]:
@@ -163,6 +202,14 @@ def first_run(request: HttpRequest, viewer: Viewer) -> dict[str, Any]:
         mail_ready = installation_server(stored_settings())[0] is not None
     except ValueError:
         mail_ready = False
-    default = Trigger.objects.filter(enabled=True, made_for="owner", channels__enabled=True).exists() if viewer.msp_role else None
+    default = (
+        Trigger.objects.filter(enabled=True, made_for="owner", channels__enabled=True).exists()
+        if viewer.msp_role
+        else None
+    )
     channel = Channel.objects.filter(made_for="owner", enabled=True).first() if default else None
-    return {"clients": list(clients_for(request, WRITE)[:200]), "mail_ready": mail_ready, "told_first": ", ".join(channel.config.get("to", ())) if channel else ""}
+    return {
+        "clients": list(clients_for(request, WRITE)[:200]),
+        "mail_ready": mail_ready,
+        "told_first": ", ".join(channel.config.get("to", ())) if channel else "",
+    }

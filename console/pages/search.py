@@ -34,20 +34,78 @@ def search(request: HttpRequest) -> HttpResponse:
 
 def found(viewer: Any, text: str) -> list[dict[str, Any]]:
     """What matches, a group a kind: seven queries, each bounded."""
-    monitors = Monitor.objects.for_user(viewer).filter(Q(name__icontains=text) | Q(config__url__icontains=text) | Q(config__host__icontains=text)).select_related("client")
-    alerts = Alert.objects.for_user(viewer).filter(Q(title__icontains=text) | Q(entity_name__icontains=text)).select_related("client").order_by("-pk")
+    monitors = (
+        Monitor.objects.for_user(viewer)
+        .filter(Q(name__icontains=text) | Q(config__url__icontains=text) | Q(config__host__icontains=text))
+        .select_related("client")
+    )
+    alerts = (
+        Alert.objects.for_user(viewer)
+        .filter(Q(title__icontains=text) | Q(entity_name__icontains=text))
+        .select_related("client")
+        .order_by("-pk")
+    )
     incidents = Incident.objects.for_user(viewer).filter(title__icontains=text).select_related("client").order_by("-pk")
-    sites = Site.objects.for_user(viewer).filter(Q(name__icontains=text) | Q(url__icontains=text)).select_related("client")
-    contacts = Contact.objects.for_user(viewer).filter(Q(name__icontains=text) | Q(email__icontains=text)).select_related("client")
+    sites = (
+        Site.objects.for_user(viewer).filter(Q(name__icontains=text) | Q(url__icontains=text)).select_related("client")
+    )
+    contacts = (
+        Contact.objects.for_user(viewer)
+        .filter(Q(name__icontains=text) | Q(email__icontains=text))
+        .select_related("client")
+    )
     channels = Channel.objects.for_user(viewer).filter(name__icontains=text).select_related("client")
     groups = [
-        ("Monitors", [_line(m.name, reverse("monitor", args=[m.pk]), m.client.name, state=m.state) for m in monitors[:MOST]]),
-        ("Clients", [_line(c.name, reverse("client", args=[c.pk]), "") for c in Client.objects.for_user(viewer).filter(name__icontains=text)[:MOST]]),
-        ("Incidents", [_line(i.title, reverse("incident", args=[i.pk]), i.client.name if i.client else "", badge=i.status) for i in incidents[:MOST]]),
-        ("Alerts", [_line(a.title, reverse("alert", args=[a.pk]), a.client.name if a.client else "", badge=a.status, at=a.created_at) for a in alerts[:MOST]]),
+        (
+            "Monitors",
+            [_line(m.name, reverse("monitor", args=[m.pk]), m.client.name, state=m.state) for m in monitors[:MOST]],
+        ),
+        (
+            "Clients",
+            [
+                _line(c.name, reverse("client", args=[c.pk]), "")
+                for c in Client.objects.for_user(viewer).filter(name__icontains=text)[:MOST]
+            ],
+        ),
+        (
+            "Incidents",
+            [
+                _line(i.title, reverse("incident", args=[i.pk]), i.client.name if i.client else "", badge=i.status)
+                for i in incidents[:MOST]
+            ],
+        ),
+        (
+            "Alerts",
+            [
+                _line(
+                    a.title,
+                    reverse("alert", args=[a.pk]),
+                    a.client.name if a.client else "",
+                    badge=a.status,
+                    at=a.created_at,
+                )
+                for a in alerts[:MOST]
+            ],
+        ),
         ("Sites", [_line(s.name, f"{reverse('monitors')}?site={s.pk}", s.client.name) for s in sites[:MOST]]),
-        ("Contacts", [_line(c.name, reverse("client", args=[c.client_id]) if c.client_id else "", c.email) for c in contacts[:MOST]]),
-        ("Channels", [_line(c.name, reverse("channel_edit", args=[c.pk]) if viewer.may(WRITE, c.client_id) else reverse("channels"), c.type) for c in channels[:MOST]]),
+        (
+            "Contacts",
+            [
+                _line(c.name, reverse("client", args=[c.client_id]) if c.client_id else "", c.email)
+                for c in contacts[:MOST]
+            ],
+        ),
+        (
+            "Channels",
+            [
+                _line(
+                    c.name,
+                    reverse("channel_edit", args=[c.pk]) if viewer.may(WRITE, c.client_id) else reverse("channels"),
+                    c.type,
+                )
+                for c in channels[:MOST]
+            ],
+        ),
     ]
     return [{"title": title, "lines": lines} for title, lines in groups if lines]
 

@@ -24,7 +24,17 @@ from portal.clock import database_now
 from portal.models import Client
 from portal.tenancy import WRITE, viewer_of
 
-DURATIONS = (("1800", "30 minutes"), ("3600", "1 hour"), ("7200", "2 hours"), ("14400", "4 hours"), ("28800", "8 hours"), ("86400", "1 day"), ("604800", "1 week"), ("recovered", "Until it has recovered"), ("at", "Until a time"))
+DURATIONS = (
+    ("1800", "30 minutes"),
+    ("3600", "1 hour"),
+    ("7200", "2 hours"),
+    ("14400", "4 hours"),
+    ("28800", "8 hours"),
+    ("86400", "1 day"),
+    ("604800", "1 week"),
+    ("recovered", "Until it has recovered"),
+    ("at", "Until a time"),
+)
 TONES = {"active": "maintenance", "upcoming": "info", "ended": "unknown", "cancelled": "unknown"}
 MOST = 200
 
@@ -40,13 +50,31 @@ def silence_list(request: HttpRequest) -> HttpResponse:
     kept = list(rows[:MOST])
     states = {s.pk: facts.silence_state(s, at) for s in kept}
     kept = [s for s in kept if everything or states[s.pk] != "ended"]
-    hid = dict(Delivery.objects.filter(silence__in=kept, alert__in=Alert.objects.for_user(viewer)).order_by().values_list("silence_id").annotate(n=Count("alert_id", distinct=True)))
-    names = dict(Client.objects.for_user(viewer).filter(pk__in=[v for s in kept if isinstance(v := s.matchers.get("client"), int)]).values_list("pk", "name"))
+    hid = dict(
+        Delivery.objects.filter(silence__in=kept, alert__in=Alert.objects.for_user(viewer))
+        .order_by()
+        .values_list("silence_id")
+        .annotate(n=Count("alert_id", distinct=True))
+    )
+    names = dict(
+        Client.objects.for_user(viewer)
+        .filter(pk__in=[v for s in kept if isinstance(v := s.matchers.get("client"), int)])
+        .values_list("pk", "name")
+    )
     shown = [
-        {"silence": s, "state": states[s.pk], "tone": TONES[states[s.pk]], "covers": covers(s, names), "hid": hid.get(s.pk, 0), "may_cancel": states[s.pk] in ("active", "upcoming") and viewer.may(WRITE, s.client_id)}
+        {
+            "silence": s,
+            "state": states[s.pk],
+            "tone": TONES[states[s.pk]],
+            "covers": covers(s, names),
+            "hid": hid.get(s.pk, 0),
+            "may_cancel": states[s.pk] in ("active", "upcoming") and viewer.may(WRITE, s.client_id),
+        }
         for s in kept
     ]
-    return visit.show(request, "console/silences.html", {"rows": shown, "all": everything, "may_add": visit.may_any(request, WRITE)})
+    return visit.show(
+        request, "console/silences.html", {"rows": shown, "all": everything, "may_add": visit.may_any(request, WRITE)}
+    )
 
 
 def covers(s: Silence, names: dict[int, str]) -> str:
@@ -69,12 +97,22 @@ class SilenceForm(forms.Form):
 
     reason = forms.CharField(max_length=300, help_text="Why, for whoever wonders at night.")
     duration = forms.ChoiceField(choices=DURATIONS, initial="3600", label="How long")
-    ends_at = forms.DateTimeField(required=False, label="Until", widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), help_text="Only with “Until a time”.", input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+    ends_at = forms.DateTimeField(
+        required=False,
+        label="Until",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text="Only with “Until a time”.",
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+    )
     client = forms.ModelChoiceField(Client.objects.none(), required=False, empty_label="All clients")
-    entity_id = forms.CharField(required=False, max_length=200, label="What", help_text="Name or number of a monitor; empty: all.")
+    entity_id = forms.CharField(
+        required=False, max_length=200, label="What", help_text="Name or number of a monitor; empty: all."
+    )
     entity_type = forms.CharField(required=False, widget=forms.HiddenInput)
     source = forms.ChoiceField(required=False, choices=[("", "All"), *((s, s.capitalize()) for s in filters.SOURCES)])
-    severity = forms.ChoiceField(required=False, choices=[("", "All"), *((s, s.capitalize()) for s in filters.SEVERITIES)])
+    severity = forms.ChoiceField(
+        required=False, choices=[("", "All"), *((s, s.capitalize()) for s in filters.SEVERITIES)]
+    )
     tag = forms.CharField(required=False, max_length=50)
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -92,7 +130,11 @@ class SilenceForm(forms.Form):
 
     def matchers(self) -> dict[str, Any]:
         """As the service takes them."""
-        given = {name: self.cleaned_data[name] for name in ("entity_id", "entity_type", "source", "severity", "tag") if self.cleaned_data.get(name)}
+        given = {
+            name: self.cleaned_data[name]
+            for name in ("entity_id", "entity_type", "source", "severity", "tag")
+            if self.cleaned_data.get(name)
+        }
         return given
 
     def end(self) -> dict[str, Any]:
@@ -118,38 +160,85 @@ def add(request: HttpRequest) -> HttpResponse:
             if "preview" in request.POST:
                 hides = would_hide(request, form.matchers(), client, database_now())
             else:
-                row = services.save_silence(by=Actor.of(request), at=database_now(), reason=form.cleaned_data["reason"], matchers=form.matchers(), client=client, owner=str(request.user), **form.end())
-                end = f"until {timezone.localtime(row.ends_at):%d %b %H:%M}" if row.ends_at else "until it has recovered"
+                row = services.save_silence(
+                    by=Actor.of(request),
+                    at=database_now(),
+                    reason=form.cleaned_data["reason"],
+                    matchers=form.matchers(),
+                    client=client,
+                    owner=str(request.user),
+                    **form.end(),
+                )
+                end = (
+                    f"until {timezone.localtime(row.ends_at):%d %b %H:%M}" if row.ends_at else "until it has recovered"
+                )
                 messages.success(request, f"Quiet {end}. Alerts are kept, messages held.")
                 return redirect("silences")
         except ValidationError as error:
-            visit.spread_errors(form, error, lambda name: "duration" if name == "duration_seconds" else name.removeprefix("matchers."))
-    return render(request, "console/silence_form.html", {"form": form, "hides": hides, "about": about, "cancel_url": reverse("silences")}, status=400 if form.errors else 200)
+            visit.spread_errors(
+                form, error, lambda name: "duration" if name == "duration_seconds" else name.removeprefix("matchers.")
+            )
+    return render(
+        request,
+        "console/silence_form.html",
+        {"form": form, "hides": hides, "about": about, "cancel_url": reverse("silences")},
+        status=400 if form.errors else 200,
+    )
 
 
 def filled(request: HttpRequest) -> tuple[str, dict[str, Any]]:
     """(what it is about, in words; the form) as an alert's or a monitor's button wants it."""
-    a = Alert.objects.for_user(request).filter(pk=visit.whole(request.GET.get("alert")) or 0).select_related("client").first()
+    a = (
+        Alert.objects.for_user(request)
+        .filter(pk=visit.whole(request.GET.get("alert")) or 0)
+        .select_related("client")
+        .first()
+    )
     if a is not None:
-        return f"{a.client.name} · {a.entity_name}" if a.client else a.entity_name, {"client": a.client_id, "entity_id": a.entity_id, "entity_type": a.entity_type, "source": a.source}
-    m = Monitor.objects.for_user(request).filter(pk=visit.whole(request.GET.get("monitor")) or 0).select_related("client").first()
+        return f"{a.client.name} · {a.entity_name}" if a.client else a.entity_name, {
+            "client": a.client_id,
+            "entity_id": a.entity_id,
+            "entity_type": a.entity_type,
+            "source": a.source,
+        }
+    m = (
+        Monitor.objects.for_user(request)
+        .filter(pk=visit.whole(request.GET.get("monitor")) or 0)
+        .select_related("client")
+        .first()
+    )
     if m is not None:
         return f"{m.client.name} · {m.name}", {"client": m.client_id, "entity_id": str(m.pk), "entity_type": "monitor"}
     return "", {"client": visit.whole(request.GET.get("client"))}
 
 
-def would_hide(request: HttpRequest, matchers: dict[str, Any], client: Client | None, at: datetime) -> list[dict[str, Any]]:
+def would_hide(
+    request: HttpRequest, matchers: dict[str, Any], client: Client | None, at: datetime
+) -> list[dict[str, Any]]:
     """The open alerts that it covers, and those of the last week: by the rule that holds for real."""
     wish = facts.matcher(Silence(pk=0, client=client, matchers=filters.matchers(matchers)))
-    rows = list(Alert.objects.for_user(request).filter(Q(resolved_at=None) | Q(created_at__gte=at - timedelta(days=7))).order_by("-pk")[:500])
+    rows = list(
+        Alert.objects.for_user(request)
+        .filter(Q(resolved_at=None) | Q(created_at__gte=at - timedelta(days=7)))
+        .order_by("-pk")[:500]
+    )
     around = facts.around(rows)
     covered = [a for a in rows if engine.matches(wish, around.of(a, at))]
-    return [{"alert": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in covered[:50]]
+    return [
+        {"alert": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in covered[:50]
+    ]
 
 
-@visit.press
+@visit.page
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """End it now; what still fires is sent at once."""
     row = visit.found(Silence.objects.for_user(request), pk)
+    if not visit.pressed(request):
+        return redirect("silences")
     visit.require(request, WRITE, row)
-    return visit.act(request, reverse("silences"), "Cancelled. What still fires is told now.", lambda: acts.cancel_silence(row, by=Actor.of(request), at=database_now()) and None)
+    return visit.act(
+        request,
+        reverse("silences"),
+        "Cancelled. What still fires is told now.",
+        lambda: acts.cancel_silence(row, by=Actor.of(request), at=database_now()) and None,
+    )

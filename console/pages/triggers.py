@@ -31,15 +31,40 @@ DAYS = (("0", "Mon"), ("1", "Tue"), ("2", "Wed"), ("3", "Thu"), ("4", "Fri"), ("
 def trigger_list(request: HttpRequest) -> HttpResponse:
     """`/triggers/`"""
     viewer = viewer_of(request)
-    rows = list(Trigger.objects.for_user(viewer).select_related("client").prefetch_related("channels", "contacts", "groups__contacts").order_by("client__name", "name")[:MOST])
+    rows = list(
+        Trigger.objects.for_user(viewer)
+        .select_related("client")
+        .prefetch_related("channels", "contacts", "groups__contacts")
+        .order_by("client__name", "name")[:MOST]
+    )
     counts, all_ = matched(rows, viewer)
-    shown = [{"trigger": t, "which": which(t), "to": [*t.channels.all(), *t.contacts.all(), *t.groups.all()], "matched": counts[t.pk], "may": viewer.may(WRITE, t.client_id)} for t in rows]
-    return visit.show(request, "console/triggers.html", {"rows": shown, "alerts": all_, "may_add": visit.may_any(request, WRITE)})
+    shown = [
+        {
+            "trigger": t,
+            "which": which(t),
+            "to": [*t.channels.all(), *t.contacts.all(), *t.groups.all()],
+            "matched": counts[t.pk],
+            "may": viewer.may(WRITE, t.client_id),
+        }
+        for t in rows
+    ]
+    return visit.show(
+        request, "console/triggers.html", {"rows": shown, "alerts": all_, "may_add": visit.may_any(request, WRITE)}
+    )
 
 
 def which(t: Trigger) -> list[str]:
     """Its filters in words; none is every alert."""
-    said = [f"{word} {value.replace(',', ' or ')}" for word, value in (("severity", t.filter_severities), ("source", t.filter_sources), ("in", t.filter_scopes), ("tagged", t.filter_tags)) if value]
+    said = [
+        f"{word} {value.replace(',', ' or ')}"
+        for word, value in (
+            ("severity", t.filter_severities),
+            ("source", t.filter_sources),
+            ("in", t.filter_scopes),
+            ("tagged", t.filter_tags),
+        )
+        if value
+    ]
     if t.from_time and t.until_time:
         said.append(f"{t.from_time:%H:%M}–{t.until_time:%H:%M} {t.timezone}")
     if t.weekdays:
@@ -60,22 +85,53 @@ def matched(rows: Iterable[Trigger], viewer: Any) -> tuple[dict[int, int], int]:
 class TriggerForm(forms.Form):
     """Which alerts, to whom, when."""
 
-    client = forms.ModelChoiceField(Client.objects.none(), required=False, empty_label="All clients", help_text="Set: only alerts of this client.")
+    client = forms.ModelChoiceField(
+        Client.objects.none(), required=False, empty_label="All clients", help_text="Set: only alerts of this client."
+    )
     name = forms.CharField(max_length=120)
     filter_severities = forms.MultipleChoiceField(
-        choices=[(s, s.capitalize()) for s in filters.SEVERITIES], required=False, widget=forms.CheckboxSelectMultiple, label="Severities", help_text="None ticked: all."
+        choices=[(s, s.capitalize()) for s in filters.SEVERITIES],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="Severities",
+        help_text="None ticked: all.",
     )
-    channels = forms.ModelMultipleChoiceField(Channel.objects.none(), required=False, widget=forms.CheckboxSelectMultiple)
-    contacts = forms.ModelMultipleChoiceField(Contact.objects.none(), required=False, widget=forms.CheckboxSelectMultiple, help_text="Told by their own ways and rules.")
-    groups = forms.ModelMultipleChoiceField(ContactGroup.objects.none(), required=False, widget=forms.CheckboxSelectMultiple)
+    channels = forms.ModelMultipleChoiceField(
+        Channel.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    contacts = forms.ModelMultipleChoiceField(
+        Contact.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Told by their own ways and rules.",
+    )
+    groups = forms.ModelMultipleChoiceField(
+        ContactGroup.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
+    )
     notify_on_resolve = forms.BooleanField(required=False, initial=True, label="Also tell when it has recovered")
     enabled = forms.BooleanField(required=False, initial=True)
     filter_sources = forms.MultipleChoiceField(
-        choices=[(s, s.capitalize()) for s in filters.SOURCES], required=False, widget=forms.CheckboxSelectMultiple, label="Sources", help_text="None ticked: all."
+        choices=[(s, s.capitalize()) for s in filters.SOURCES],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="Sources",
+        help_text="None ticked: all.",
     )
-    filter_tags = forms.CharField(required=False, max_length=1000, label="Tags", help_text="Of the monitor, its site or its client; separated by commas, one is enough.")
-    filter_scopes = forms.CharField(required=False, max_length=1000, label="Scopes", help_text="endpoint:7, client:3, site:2, service:5 …; separated by commas.")
-    weekdays = forms.MultipleChoiceField(choices=DAYS, required=False, widget=forms.CheckboxSelectMultiple, help_text="None ticked: every day.")
+    filter_tags = forms.CharField(
+        required=False,
+        max_length=1000,
+        label="Tags",
+        help_text="Of the monitor, its site or its client; separated by commas, one is enough.",
+    )
+    filter_scopes = forms.CharField(
+        required=False,
+        max_length=1000,
+        label="Scopes",
+        help_text="endpoint:7, client:3, site:2, service:5 …; separated by commas.",
+    )
+    weekdays = forms.MultipleChoiceField(
+        choices=DAYS, required=False, widget=forms.CheckboxSelectMultiple, help_text="None ticked: every day."
+    )
     from_time = forms.TimeField(required=False, label="From", widget=forms.TimeInput(attrs={"type": "time"}))
     until_time = forms.TimeField(required=False, label="Until", widget=forms.TimeInput(attrs={"type": "time"}))
     timezone = forms.CharField(max_length=64, initial="UTC", label="Time zone")
@@ -102,8 +158,13 @@ class TriggerForm(forms.Form):
     def sections(self) -> list[tuple[str, list[forms.BoundField], bool]]:
         """What matters first, the rest behind a click."""
         rest = [self[n] for n in self.fields if n not in self.FIRST]
-        used = any(self.initial.get(n) for n in ("filter_sources", "filter_tags", "filter_scopes", "weekdays", "from_time"))
-        return [("", [self[n] for n in self.FIRST if n in self.fields], False), ("More filters and hours", rest, not used and not any(f.errors for f in rest))]
+        used = any(
+            self.initial.get(n) for n in ("filter_sources", "filter_tags", "filter_scopes", "weekdays", "from_time")
+        )
+        return [
+            ("", [self[n] for n in self.FIRST if n in self.fields], False),
+            ("More filters and hours", rest, not used and not any(f.errors for f in rest)),
+        ]
 
     def values(self) -> dict[str, Any]:
         """As the service takes them: filters as comma-separated text."""
@@ -131,9 +192,26 @@ def worked(request: HttpRequest, row: Trigger | None) -> HttpResponse:
     """Show the form, or save it."""
     initial: dict[str, Any] = {}
     if row:
-        initial = {name: getattr(row, name) for name in ("name", "filter_tags", "filter_scopes", "from_time", "until_time", "timezone", "enabled", "notify_on_resolve")}
-        initial |= {name: [w for w in getattr(row, name).split(",") if w] for name in ("filter_severities", "filter_sources", "weekdays")}
-        initial |= {name: list(getattr(row, name).values_list("pk", flat=True)) for name in ("channels", "contacts", "groups")}
+        initial = {
+            name: getattr(row, name)
+            for name in (
+                "name",
+                "filter_tags",
+                "filter_scopes",
+                "from_time",
+                "until_time",
+                "timezone",
+                "enabled",
+                "notify_on_resolve",
+            )
+        }
+        initial |= {
+            name: [w for w in getattr(row, name).split(",") if w]
+            for name in ("filter_severities", "filter_sources", "weekdays")
+        }
+        initial |= {
+            name: list(getattr(row, name).values_list("pk", flat=True)) for name in ("channels", "contacts", "groups")
+        }
     form = TriggerForm(request, row, request.POST if request.method == "POST" else None, initial=initial)
     if form.is_bound and form.is_valid():
         values = form.values()
@@ -142,7 +220,13 @@ def worked(request: HttpRequest, row: Trigger | None) -> HttpResponse:
         try:
             saved = services.save_trigger(row, by=Actor.of(request), **values)
         except ValidationError as error:
-            visit.spread_errors(form, error, lambda name: {"channel_ids": "channels", "contact_ids": "contacts", "group_ids": "groups"}.get(name, name))
+            visit.spread_errors(
+                form,
+                error,
+                lambda name: {"channel_ids": "channels", "contact_ids": "contacts", "group_ids": "groups"}.get(
+                    name, name
+                ),
+            )
         else:
             messages.success(request, f"{saved.name} was saved.")
             return redirect("triggers")
@@ -156,4 +240,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     row = visit.found(Trigger.objects.for_user(request), pk)
     visit.require(request, WRITE, row)
     body = f"{row.name} tells nobody any more. Alerts that only it would have told reach nobody. To keep it for later, switch it off instead."
-    return asked(request, "Delete this trigger?", body, reverse("triggers"), f"{row.name} was deleted.", lambda: services.delete_trigger(row, by=Actor.of(request)))
+    return asked(
+        request,
+        "Delete this trigger?",
+        body,
+        reverse("triggers"),
+        f"{row.name} was deleted.",
+        lambda: services.delete_trigger(row, by=Actor.of(request)),
+    )

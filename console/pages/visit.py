@@ -18,7 +18,6 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from portal.errors import Refused
 from portal.models import Client
@@ -53,9 +52,9 @@ def staff_page(view: View) -> View:
     return page(seen)
 
 
-def press(view: View) -> View:
-    """An act: POST only."""
-    return page(require_POST(view))
+def pressed(request: HttpRequest) -> bool:
+    """Was the button pressed? Who only looks (a reload after signing in) is sent to the page the button stands on."""
+    return request.method == "POST"
 
 
 def zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo:
@@ -74,7 +73,9 @@ def wanted(request: HttpRequest, *fragments: str) -> str:
     return htmx.target if htmx.target in fragments else fragments[0]
 
 
-def show(request: HttpRequest, template: str, context: dict[str, Any], fragment: str = "", *, status: int = 200) -> HttpResponse:
+def show(
+    request: HttpRequest, template: str, context: dict[str, Any], fragment: str = "", *, status: int = 200
+) -> HttpResponse:
     """The whole page or one fragment of it. A live page sets `problems` to None and brings its own count."""
     answer = render(request, f"{template}#{fragment}" if fragment else template, context, status=status)
     patch_vary_headers(answer, ["HX-Request", "HX-Target"])
@@ -105,7 +106,11 @@ def clients_for(request: HttpRequest, verb: str) -> QuerySet[Client]:
     """The clients on whose rows this person may do `verb`."""
     viewer = viewer_of(request)
     rows = Client.objects.for_user(viewer)
-    return rows if viewer.sees_all and viewer.may(verb, None) else rows.filter(pk__in=[c for c in viewer.client_ids if viewer.may(verb, c)])
+    return (
+        rows
+        if viewer.sees_all and viewer.may(verb, None)
+        else rows.filter(pk__in=[c for c in viewer.client_ids if viewer.may(verb, c)])
+    )
 
 
 def act(request: HttpRequest, to: str, said: str, do: Callable[[], Any]) -> HttpResponse:
@@ -124,7 +129,11 @@ def act(request: HttpRequest, to: str, said: str, do: Callable[[], Any]) -> Http
 def back(request: HttpRequest, to: str) -> str:
     """Where to go after an act: the page the button stood on (`next`), when it is one of ours, else `to`."""
     wanted = request.POST.get("next", "")
-    safe = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, None) and urlsplit(wanted).path == wanted.partition("?")[0].partition("#")[0]
+    safe = (
+        wanted.startswith("/")
+        and url_has_allowed_host_and_scheme(wanted, None)
+        and urlsplit(wanted).path == wanted.partition("?")[0].partition("#")[0]
+    )
     return wanted if safe else to
 
 
@@ -161,11 +170,15 @@ def with_query(request: HttpRequest, **changes: Any) -> str:
 
 def spread_errors(form: Any, error: ValidationError, rename: Callable[[str], str] = lambda name: name) -> None:
     """Put a domain's complaints at the form's fields; what names no field of the form stands above it."""
-    by_field: dict[str, Iterable[str]] = error.message_dict if hasattr(error, "error_dict") else {"__all__": error.messages}
+    by_field: dict[str, Iterable[str]] = (
+        error.message_dict if hasattr(error, "error_dict") else {"__all__": error.messages}
+    )
     for name, sentences in by_field.items():
         for sentence in sentences:
             field, text = rename(name), sentence
-            if name == "__all__" and ": " in sentence and sentence.partition(": ")[0] in form.fields:  # a constraint names its column
+            if (
+                name == "__all__" and ": " in sentence and sentence.partition(": ")[0] in form.fields
+            ):  # a constraint names its column
                 field, _, text = sentence.partition(": ")
             known = field in form.fields
             form.add_error(field if known else None, text if known or name == "__all__" else f"{name}: {text}")

@@ -154,6 +154,9 @@ class Migration(migrations.Migration):
                 ('monitor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='failure_bodies', to='monitors.monitor')),
                 ('probe', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='monitors.probe')),
             ],
+            options={
+                'verbose_name_plural': 'failure bodies',
+            },
         ),
         migrations.CreateModel(
             name='ProbeState',

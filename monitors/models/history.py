@@ -44,6 +44,7 @@ class FailureBody(models.Model):
     body = models.TextField()
 
     class Meta:
+        verbose_name_plural = "failure bodies"
         indexes = [models.Index(fields=["monitor", "-at"], name="failure_body_monitor"), models.Index(fields=["at"], name="failure_body_at")]
 
 

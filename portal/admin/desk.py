@@ -58,7 +58,7 @@ class ObjectField(forms.JSONField):
 
     def __init__(self, of: type = dict, **kwargs: Any) -> None:
         self.of = of
-        widget = forms.Textarea(attrs={"rows": 10, "class": "vLargeTextField mono", "spellcheck": "false"})
+        widget = forms.Textarea(attrs={"rows": 10 if of is dict else 3, "class": "vLargeTextField mono", "spellcheck": "false"})
         super().__init__(**{"required": False, "widget": widget, **kwargs})
 
     def to_python(self, value: Any) -> Any:

@@ -14,7 +14,7 @@ from alerts.models import Alert
 from monitors.models import Monitor
 from tests import cast
 from tests.console import scene
-from tests.console.test_pages import LISTS, own_pages
+from tests.console.visiting import LISTS, own_pages
 
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
@@ -56,7 +56,10 @@ class Visitor:
         self.page = self.window.new_page()
         self.page.set_default_timeout(10_000)
         self.complaints: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
+        self.page.on(
+            "console",
+            lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None,
+        )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def open(self, path: str) -> Any:
@@ -122,9 +125,13 @@ def test_a_test_result_appears_beside_the_form(chromium, live_server, local_prob
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_scrolls_sideways_on_a_phone_and_none_breaks_the_content_policy(chromium, live_server, local_probe, scheme):
+def test_no_page_scrolls_sideways_on_a_phone_and_none_breaks_the_content_policy(
+    chromium, live_server, local_probe, scheme
+):
     s = scene.outage()
-    Monitor.objects.filter(pk=s.down.pk).update(name="a-very-long-host-name-without-any-room-to-break-it.region-12.shop.acme.example")
+    Monitor.objects.filter(pk=s.down.pk).update(
+        name="a-very-long-host-name-without-any-room-to-break-it.region-12.shop.acme.example"
+    )
     sam = Visitor(chromium, live_server, cast.make_staff(), PHONE, color_scheme=scheme, has_touch=True)
     for path in (*LISTS, "/monitors/add/", "/triggers/add/", "/silences/add/", "/search/?q=shop", *own_pages(s)):
         page = sam.open(path)

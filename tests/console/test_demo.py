@@ -109,7 +109,7 @@ def test_the_mailbox_keeps_a_mail_and_shows_it_without_running_it():
                 and "default-src 'none'" in page.headers["Content-Security-Policy"]
             )
         with opener.open(box.url, timeout=10) as page:
-            assert b"1 mails" in page.read()
+            assert b"1 so far" in page.read()
     finally:
         street.close()
 

@@ -26,6 +26,9 @@ from tests.rig.process import Child, NotAvailable, free_port
 ROOT = Path(__file__).resolve().parents[2]
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime")
 READY_WITHIN = 60.0
+SLEEP = """import select, time
+time.sleep = lambda seconds: select.select([], [], [], max(0.0, seconds)) and None
+"""
 
 
 def faketime() -> str:
@@ -125,7 +128,7 @@ class Plant:
         if role in ("web", "all"):
             self.port = self.port or free_port()
             argv += ["--port", str(self.port)]
-        wrong = {"LD_PRELOAD": faketime(), "FAKETIME": clock, "DONT_FAKE_MONOTONIC": "1"} if clock else {}
+        wrong = self._wrong(clock) if clock else {}
         child = Child(
             argv,
             log=self.home / f"{role}-{next(self._numbers)}.log",
@@ -136,6 +139,13 @@ class Plant:
         if wait:
             self.until_up(role, child)
         return child
+
+    def _wrong(self, clock: str) -> dict[str, str]:
+        """Only the wall clock is wrong, as in life. libfaketime 0.9.10 then refuses the call behind time.sleep (EINVAL)."""
+        place = self.home / "wrong-clock"
+        place.mkdir(exist_ok=True)
+        (place / "sitecustomize.py").write_text(SLEEP)
+        return {"LD_PRELOAD": faketime(), "FAKETIME": clock, "DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": str(place)}
 
     def until_up(self, role: str, child: Child) -> None:
         """Wait until the process does its work."""
@@ -172,6 +182,14 @@ class Plant:
     def of(self, role: str) -> list[Child]:
         """The living processes of a role."""
         return [child for name, child in self.children if name == role and child.alive()]
+
+    def sending(self) -> list[Child]:
+        """The living pagers that hold messages this moment; all of them when none does."""
+        from alerts.models import Delivery
+
+        held = set(Delivery.objects.filter(state="sending").values_list("claimed_by", flat=True))
+        pids = {int(name.split(":")[1]) for name in held if name}
+        return [child for child in self.of("page") if child.pid in pids] or self.of("page")
 
     def have(self, role: str, count: int) -> list[Child]:
         """Make it `count` processes of that role: start what is missing, stop what is too much."""

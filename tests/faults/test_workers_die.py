@@ -30,7 +30,7 @@ def test_kill_nine_of_page_workers_again_and_again(plant: Plant, receiver: Recei
         heard = len(receiver.calls)
         town.fail(DELIVERIES // 2 // KILLS)
         receiver.wait_for(heard + luck.randint(1, 10))
-        plant.kill9(luck.choice(plant.of("page")))
+        plant.kill9(luck.choice(plant.sending()))
         plant.start("page", wait=False)
     ended_at = database_now()
     until(scene.settled, within=60, what="every delivery to end")
@@ -115,9 +115,7 @@ def test_a_rolling_restart_repeats_nothing(plant: Plant, receiver: Receiver) -> 
         heard = len(receiver.calls)
         town.fail(DELIVERIES // 6)
         receiver.wait_for(heard + 5)
-        began = time.monotonic()
-        assert plant.term(plant.of("page")[0]) == 0
-        print(f"stopped in {time.monotonic() - began:.1f} s")
+        assert plant.term(plant.sending()[0]) == 0
         plant.start("page")
     until(scene.settled, within=60, what="every delivery to end")
     verdict = checker.check(receiver.calls)

@@ -269,7 +269,7 @@ def test_a_list_is_searched_filtered_and_cut():
             and b'class="action-select"' in page.content
             or model is StateChange
         ), model
-    assert b"status-down" in browser.get(address(StateChange)).content
+    assert b'class="status status-down"><svg' in browser.get(address(StateChange)).content
 
 
 # --- What is done goes through the doors ---------------------------------------------------------------------------------

@@ -1,0 +1,200 @@
+"""What can be typed about a monitor? The columns that all kinds share, and the settings of one kind from its schema."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.http import HttpRequest, QueryDict
+
+from console import settings_form
+from console.pages import visit
+from monitors import checks, services
+from monitors.models import Monitor, Probe
+from portal.models import Client, Service, Site
+from portal.secrets import MASK
+from portal.tenancy import WRITE
+
+MOST_ROWS = 500
+SCHEDULE = (
+    "interval_seconds",
+    "timeout_seconds",
+    "probes",
+    "quorum",
+    "confirmation_count",
+    "confirmation_seconds",
+    "recovery_count",
+    "recovery_seconds",
+    "degraded_latency_ms",
+    "degraded_loss_percent",
+    "severity",
+)
+PLACE = ("site", "service", "parent", "tags", "runbook_url", "notes")
+
+
+class MonitorForm(forms.ModelForm):
+    """The columns that all kinds share, and the settings of one kind from its schema."""
+
+    tags = forms.CharField(
+        required=False, max_length=500, help_text="Separated by commas. Triggers and lists filter by them."
+    )
+    runbook_url = forms.URLField(
+        assume_scheme="https",
+        required=False,
+        max_length=500,
+        label="Runbook",
+        help_text="What to do when it fails; linked from every alert.",
+    )
+    probes = forms.ModelMultipleChoiceField(
+        Probe.objects.none(), widget=forms.CheckboxSelectMultiple, help_text="Where it is checked from."
+    )
+
+    class Meta:
+        model = Monitor
+        fields = [
+            "client", "name", "site", "service", "interval_seconds", "timeout_seconds", "quorum", "confirmation_count", "confirmation_seconds", "recovery_count",
+            "recovery_seconds", "degraded_latency_ms", "degraded_loss_percent", "severity", "parent", "runbook_url", "notes",
+        ]  # fmt: skip
+        labels = {
+            "interval_seconds": "Check every (s)", "timeout_seconds": "Time to answer (s)", "confirmation_count": "Failed checks before it is down",
+            "confirmation_seconds": "and failing for (s)", "recovery_count": "Good checks before it is up", "recovery_seconds": "and well for (s)",
+            "degraded_latency_ms": "Degraded when slower than (ms)", "degraded_loss_percent": "Degraded when more is lost than (%)", "quorum": "Probes that must agree",
+            "severity": "Severity when down", "parent": "Depends on", "runbook_url": "Runbook",
+        }  # fmt: skip
+        help_texts = {
+            "runbook_url": "What to do when it fails; linked from every alert.",
+            "interval_seconds": "5 to 86400.",
+        }
+        widgets = {"notes": forms.Textarea(attrs={"rows": 2})}
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        monitor: Monitor,
+        data: QueryDict | None = None,
+        *,
+        initial: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data, instance=monitor, initial=initial)
+        self.request, self.kind = request, checks.KINDS[monitor.kind]
+        fields: Any = self.fields
+        clients = visit.clients_for(request, WRITE)
+        client = self._client(clients)
+        fields["client"].queryset, fields["client"].empty_label = clients, None
+        if monitor.pk or not clients.exists():  # the very first monitor brings its client
+            del fields["client"]
+        fields["name"].required = False
+        fields["name"].help_text = "Empty: its host."
+        self._rows_of(client)
+        self._probes(client)
+        if self.kind.passive:
+            for name in ("timeout_seconds", "degraded_latency_ms", "degraded_loss_percent", "probes", "quorum"):
+                fields.pop(name, None)
+        self.schema = checks.schemas()[monitor.kind]
+        opened = monitor.secrets.open() or {}
+        # Of a secret map (headers) the names may be seen; their values are masked, as every secret.
+        masked = {name: dict.fromkeys(value, MASK) for name, value in opened.items() if isinstance(value, dict)}
+        self.stored, self.hidden = {**monitor.config, **masked}, dict(opened)
+        fields.update(settings_form.fields_of(self.schema, self.stored, frozenset(opened), rows=self._choices(client)))
+        self.shown_first = settings_form.leading(self.schema, self.kind.main_field)
+
+    def _client(self, clients: Any) -> Client | None:
+        if self.instance.pk:
+            return self.instance.client
+        wish = self.data.get("client") or self.initial.get("client")
+        found = clients.filter(pk=visit.whole(str(wish)) or 0).first() if wish else None
+        if found is None:
+            rows = list(clients[:2])
+            found = rows[0] if len(rows) == 1 else None
+            self.initial.setdefault("client", found)
+        return found
+
+    def _rows_of(self, client: Client | None) -> None:
+        """Sites, services and parents of that client only; without any there is nothing to choose."""
+        fields: Any = self.fields
+        for name, model in (("site", Site), ("service", Service), ("parent", Monitor)):
+            rows = model.objects.for_user(self.request).filter(client=client) if client else model.objects.none()
+            if name == "parent" and self.instance.pk:
+                rows = rows.exclude(pk=self.instance.pk)
+            if not rows.exists():
+                del fields[name]
+                continue
+            fields[name].queryset, fields[name].empty_label = rows.order_by("name"), "None"
+
+    def _probes(self, client: Client | None) -> None:
+        fields: Any = self.fields
+        rows = Probe.objects.for_user(self.request).filter(enabled=True)
+        rows = rows.filter(client=None) | rows.filter(client=client) if client else rows.filter(client=None)
+        if len(rows) < 2:
+            del fields["probes"], fields["quorum"]
+            return
+        fields["probes"].queryset = rows
+        fields["probes"].initial = (
+            list(self.instance.views.values_list("probe_id", flat=True))
+            if self.instance.pk
+            else [p.pk for p in rows if p.built_in]
+        )
+
+    def _choices(self, client: Client | None) -> dict[str, list[tuple[int, str]]]:
+        if "monitor_ids" not in self.schema["properties"]:
+            return {}
+        rows = Monitor.objects.for_user(self.request).exclude(pk=self.instance.pk)
+        rows = rows.filter(client=client) if client else rows.filter(client__in=visit.clients_for(self.request, WRITE))
+        return {
+            "monitor_ids": [
+                (m.pk, f"{m.name}" if client else f"{m.client.name} · {m.name}")
+                for m in rows.select_related("client").order_by("client__name", "name")[:MOST_ROWS]
+            ]
+        }
+
+    def sections(self) -> list[tuple[str, list[forms.BoundField], bool]]:
+        """(title, fields, is it folded): what matters first, the rest behind a click, open when something in it is wrong."""
+        first = [n for n in ("client",) if n in self.fields] + self.shown_first + ["name"]
+        rest = [n for n in self.fields if n.startswith(settings_form.PREFIX) and n not in first]
+        groups = [
+            ("", first, False),
+            (f"More of {self.kind.label}", rest, True),
+            ("Schedule and thresholds", list(SCHEDULE), True),
+            ("Where it belongs", list(PLACE), True),
+        ]
+        found = []
+        for title, names, folded in groups:
+            rows = [self[n] for n in names if n in self.fields]
+            if rows:
+                found.append((title, rows, folded and not any(f.errors for f in rows)))
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """The kind's settings as they were typed, kept secrets included."""
+        return settings_form.settings_from(self.schema, self.cleaned_data, self.stored, self.hidden)
+
+    def wanted(self) -> Monitor:
+        """The monitor as the form means it, unsaved. `monitor_of` is not touched until it is saved."""
+        m: Monitor = self.instance
+        given = self.settings()
+        names = services.secret_names(m.kind)
+        m.config, m.secrets = (
+            {k: v for k, v in given.items() if k not in names},
+            {k: v for k, v in given.items() if k in names},
+        )
+        if not m.name:
+            m.name = name_for(m)
+        return m
+
+    def _post_clean(self) -> None:
+        """Fields to the instance; the whole is judged by `services.save`, once, with the kind's settings in place."""
+        for name in self._meta.fields:
+            if name in self.cleaned_data:
+                setattr(self.instance, name, self.cleaned_data[name])
+
+
+def name_for(m: Monitor) -> str:
+    """A name for somebody who gave none: the host, else what is watched."""
+    host = urlsplit(str(m.config.get("url", ""))).hostname or m.config.get("host") or m.config.get("name")
+    return str(host or checks.KINDS[m.kind].label)[:120]
+
+
+def field_named(name: str) -> str:
+    """The form's field of a complaint: `config.url` and `config.headers.X` stand at `config_url`, `config_headers`."""
+    return settings_form.PREFIX + name.split(".")[1] if name.startswith("config.") else name

@@ -1,0 +1,1 @@
+"""How are dates and times written where no page says otherwise? Django looks for a module per language here."""
