@@ -81,6 +81,12 @@ def _follow(client: Client, made_for: str, type_: str, name: str, config: dict |
         channel.save()
 
 
+def follow_environment() -> None:
+    """SLACK_WEBHOOK_URL may have come, changed or gone since the last start; before there is an owner nothing is made."""
+    if Channel.objects.filter(made_for="owner").exists():
+        ensure_global_slack()
+
+
 def ensure_global_slack() -> None:
     """The webhook of SLACK_WEBHOOK_URL hears every alert; taken out of the environment, its channel is switched off."""
     channel = Channel.objects.filter(made_for="global_slack").first()

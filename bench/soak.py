@@ -141,13 +141,15 @@ class Soak:
         for number in range(SLICES):
             heard = len(self.receiver.calls)
             fresh: list[int] = []
-            until(lambda fresh=fresh: fresh.extend(town.fail(deliveries // 2 // SLICES)) or True, within=60, what="alerts")
+            until(
+                lambda fresh=fresh: fresh.extend(town.fail(deliveries // 2 // SLICES)) or True, within=60, what="alerts"
+            )
             if number % 2 == 0:
                 self.receiver.wait_for(heard + self.luck.randint(1, 8), within=60)
                 fault()
             elif told:
-                until(lambda: town.recover(told[:10]) or True, within=60, what="recoveries")
-                del told[:10]
+                well, told = told[:10], told[10:]
+                until(lambda well=well: town.recover(well) or True, within=60, what="recoveries")
             told += fresh
         ends: list = []
         until(lambda: ends.append(database_now()) or True, within=60, what="the database")
@@ -209,6 +211,12 @@ def run(soak: Soak, wanted: argparse.Namespace, table: dict[str, Row], not_run: 
         except NotAvailable as trouble:
             not_run[name] = str(trouble)
             continue
+        except AssertionError as trouble:  # it did not come to rest: that is a finding; the next round begins afresh
+            verdict = checker.check(soak.receiver.calls)
+            verdict.problems.append(str(trouble))
+            for _, child in soak.plant.children:
+                soak.plant.kill9(child)
+            soak.whole()
         row.runs += 1
         row.deliveries += verdict.deliveries
         row.lost += len(verdict.lost)
@@ -229,9 +237,24 @@ def run(soak: Soak, wanted: argparse.Namespace, table: dict[str, Row], not_run: 
 def report(seed: int, table: dict[str, Row], not_run: dict[str, str]) -> None:
     """The table."""
     print(f"\nseed {seed}")
-    head = ("fault", "runs", "deliveries", "lost", "most copies", "keyed (raw)", "repeats", "longest recovery", "problems")
+    head = (
+        "fault",
+        "runs",
+        "deliveries",
+        "lost",
+        "most copies",
+        "keyed (raw)",
+        "repeats",
+        "longest recovery",
+        "problems",
+    )
     rows = [
-        (name, *(str(x) for x in (r.runs, r.deliveries, r.lost, r.most_copies, r.most_keyed, r.repeats)), f"{r.longest:.1f} s", str(len(r.problems)))
+        (
+            name,
+            *(str(x) for x in (r.runs, r.deliveries, r.lost, r.most_copies, r.most_keyed, r.repeats)),
+            f"{r.longest:.1f} s",
+            str(len(r.problems)),
+        )
         if r.runs
         else (name, "NOT RUN", not_run.get(name, "the time was over"), *[""] * 6)
         for name, r in table.items()

@@ -11,7 +11,8 @@ from django.http import HttpRequest
 
 from incidents import services
 from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
-from portal.admin.desk import Desk, DoorForm, ObjectField, Truth, TruthInline
+from portal.admin.desk import Desk, DoorForm, Truth, TruthInline
+from portal.admin.fields import ObjectField
 from portal.admin.lists import Capped, each, severity, state_column, time_column
 from portal.audit import Actor
 from portal.clock import database_now

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 
 from monitors import checks, services, subjects
 from monitors.models import Certificate, FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
-from portal.admin.desk import Desk, DoorForm, ObjectField, TagsField, Truth
+from portal.admin.desk import Desk, DoorForm, Truth
+from portal.admin.fields import ObjectField, TagsField
 from portal.admin.lists import Capped, WhenAt, each, shape, state_column, time_column
 from portal.audit import Actor
 from portal.clock import database_now

@@ -130,7 +130,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SET = """
  status = r.status, streak = r.streak, since = r.since, last_at = r.last_at, last_ms = r.last_ms, last_seq = s.last_seq + 1, error_class = r.error_class,
- message = r.message, next_due_at = CASE WHEN s.rush THEN r.last_at ELSE r.next_due_at END, changed = (s.changed OR r.changed OR NOT s.settled),
+ message = r.message, next_due_at = CASE WHEN s.rush THEN r.last_at ELSE r.next_due_at END, changed = (s.changed OR r.changed OR s.stale OR NOT s.settled),
  rush = {no}, stale = {no}, claimed_by = '', lease_token = NULL, lease_until = NULL
 """
 _SAVE_POSTGRES = (

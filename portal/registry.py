@@ -42,7 +42,9 @@ def add_badges(source: Callable[[Viewer], dict[str, int]]) -> None:
         badges.append(source)
 
 
-def add_metrics(source: Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]], **described: tuple[str, str]) -> None:
+def add_metrics(
+    source: Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]], **described: tuple[str, str]
+) -> None:
     """A source of (name, labels, value) for `/metrics`, with each name's (type, help)."""
     if source not in metrics:
         metrics.append(source)

@@ -10,7 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from portal import services
-from portal.admin.desk import Desk, DoorForm, SecretField, TagsField, tags_of
+from portal.admin.desk import Desk, DoorForm, tags_of
+from portal.admin.fields import SecretField, TagsField
 from portal.audit import Actor
 from portal.models import Client, Contact, ContactGroup, Service, Site, Tag
 

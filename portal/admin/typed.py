@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from portal.admin.desk import ObjectField, SecretField
+from portal.admin.fields import ObjectField, SecretField
 
 PREFIX = "config_"
 FORGET = "forget_"

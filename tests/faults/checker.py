@@ -217,7 +217,9 @@ def in_order(rows: Records, heard: dict[int, list[Call]], verdict: Verdict) -> N
             continue
         key = (d.alert_id, d.destination_key)
         if d.seq < latest.get(key, 0):
-            verdict.problems.append(f"I3: {d.destination_key} heard #{d.seq} of alert {d.alert_id} after #{latest[key]}")
+            verdict.problems.append(
+                f"I3: {d.destination_key} heard #{d.seq} of alert {d.alert_id} after #{latest[key]}"
+            )
         latest[key] = max(d.seq, latest.get(key, 0))
 
 
@@ -238,13 +240,21 @@ def nothing_early(rows: Records, heard: dict[int, list[Call]], verdict: Verdict)
     for d in rows.deliveries.values():
         attempts = rows.attempts[d.pk]
         delay = rows.told.get(d.notice_id, {}).get(d.channel_id, 0)
-        if attempts and attempts[0].duration_ms is not None and began(attempts[0]) < d.created_at + timedelta(seconds=delay) - TOLERANCE:
+        if (
+            attempts
+            and attempts[0].duration_ms is not None
+            and began(attempts[0]) < d.created_at + timedelta(seconds=delay) - TOLERANCE
+        ):
             verdict.problems.append(f"I5: delivery {d.pk} began before its delay of {delay} s")
         arrivals = heard.get(d.pk, [])
         if delay and arrivals and arrivals[0].at < d.created_at.timestamp() + delay - 0.5:
             verdict.problems.append(f"I5: delivery {d.pk} arrived before its delay of {delay} s")
         for before, after in zip(attempts, attempts[1:], strict=False):
-            if before.outcome not in ("retry", "ambiguous") or after.duration_ms is None or before.n >= len(engine.LADDER):
+            if (
+                before.outcome not in ("retry", "ambiguous")
+                or after.duration_ms is None
+                or before.n >= len(engine.LADDER)
+            ):
                 continue
             if began(after) < before.at + timedelta(seconds=engine.LADDER[before.n]) - TOLERANCE:
                 verdict.problems.append(f"I5: attempt {after.n} of delivery {d.pk} came before its time")
@@ -260,14 +270,18 @@ def unknown_is_not_down(verdict: Verdict) -> None:
     changes: dict[int, list[StateChange]] = defaultdict(list)
     for change in StateChange.objects.order_by("monitor_id", "version"):
         changes[change.monitor_id].append(change)
-    failed = dict(Result.objects.filter(status=3).order_by("-ts").values_list("monitor_id", "ts"))  # ends with the first
+    failed = dict(
+        Result.objects.filter(status=3).order_by("-ts").values_list("monitor_id", "ts")
+    )  # ends with the first
     for monitor in Monitor.objects.all():
         steps = changes[monitor.pk]
         if [s.version for s in steps] != list(range(1, monitor.state_version + 1)):
             verdict.problems.append(f"I8: monitor {monitor.pk} has versions {[s.version for s in steps]}")
         for step in steps:
             if step.to_state == "down" and (monitor.pk not in failed or failed[monitor.pk] > step.at + TOLERANCE):
-                verdict.problems.append(f"I8: monitor {monitor.pk} went down at {step.at:%H:%M:%S} without a failed check")
+                verdict.problems.append(
+                    f"I8: monitor {monitor.pk} went down at {step.at:%H:%M:%S} without a failed check"
+                )
         for before, after in zip(steps, steps[1:], strict=False):
             if before.to_state != after.from_state:
                 verdict.problems.append(f"I8: monitor {monitor.pk} jumps from {before.to_state} to {after.from_state}")

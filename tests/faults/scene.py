@@ -41,7 +41,9 @@ class Scene:
             client = cast.client(f"Client {n}")
             trigger = Trigger.objects.create(client=client, name=f"Everything of client {n}")
             for kind in ("webhook", "slack"):
-                trigger.channels.add(self._channel(client, kind, f"/{kind}/{client.pk}", window if kind == "slack" else 0))
+                trigger.channels.add(
+                    self._channel(client, kind, f"/{kind}/{client.pk}", window if kind == "slack" else 0)
+                )
             self.clients.append(client)
 
     def _channel(self, client: Client, kind: str, path: str, window: int) -> Channel:
@@ -58,7 +60,9 @@ class Scene:
         person = cast.contact(client, "Late")
         channel = self._channel(client, "webhook", f"/late/{client.pk}", 0)
         ContactChannel.objects.create(contact=person, channel=channel, delay_minutes=minutes)
-        Trigger.objects.get(client=client, name=f"Everything of client {self.clients.index(client)}").contacts.add(person)
+        Trigger.objects.get(client=client, name=f"Everything of client {self.clients.index(client)}").contacts.add(
+            person
+        )
         return channel
 
     def fail(self, count: int, *, at_once: int = 10) -> list[int]:

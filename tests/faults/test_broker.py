@@ -19,7 +19,10 @@ from tests.rig.valkey import Valkey
 
 pytestmark = [pytest.mark.alone, pytest.mark.once]
 PAGES = ("/healthz", "/login/", "/api/v1/alerts")
-SLOW, STUCK = 2.0, 5.0  # seconds: 99 of 100 pages come faster than the one, all faster than the other, whatever Redis does
+SLOW, STUCK = (
+    2.0,
+    5.0,
+)  # seconds: 99 of 100 pages come faster than the one, all faster than the other, whatever Redis does
 
 
 class Visitor:

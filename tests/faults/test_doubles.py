@@ -50,7 +50,7 @@ def test_five_times_every_task_two_beats_and_many_workers(
         plant.until_up(role, child)
     monitors = town.watch([site.url(f"/{n}") for n in range(SITES)], interval=INTERVAL)
     began = time.monotonic()
-    while time.monotonic() - began < 2.5 * INTERVAL:
+    while time.monotonic() - began < 2 * INTERVAL:
         five_times_everything(crash_valkey.url())
         town.fail(4)
         time.sleep(0.7)
@@ -92,10 +92,14 @@ def test_a_worker_whose_clock_is_two_hours_ahead(plant: Plant, receiver: Receive
     alerts = town.fail(24)
     ours = Delivery.objects.filter(alert__in=alerts)
     waiting = ours.filter(channel__in=[late.pk, min(town.channels)], state="pending")
-    until(lambda: waiting.count() == ours.exclude(state="delivered").count() == 12, within=30, what="the rest to be sent")
-    time.sleep(2 * INTERVAL)  # an early retry, a stolen lease or an early message would come now
+    until(
+        lambda: waiting.count() == ours.exclude(state="delivered").count() == 12, within=30, what="the rest to be sent"
+    )
+    time.sleep(1.5 * INTERVAL)  # an early retry, a stolen lease or an early message would come now
     assert set(waiting.filter(channel=late).values_list("attempt", flat=True)) == {0}
-    assert set(waiting.exclude(channel=late).values_list("attempt", flat=True)) == {1}, "tried again before 30 s were over"
+    assert set(waiting.exclude(channel=late).values_list("attempt", flat=True)) == {1}, (
+        "tried again before 30 s were over"
+    )
     assert len(receiver.at(refusing)) == 6
     assert not Attempt.objects.filter(outcome="lost").exists(), "a living worker's lease was taken"
     assert Worker.objects.count() == 4, "a living worker was taken for dead"
@@ -106,7 +110,9 @@ def test_a_worker_whose_clock_is_two_hours_ahead(plant: Plant, receiver: Receive
     waiting.update(next_attempt_at=database_now())
     until(scene.settled, within=30, what="every delivery to end")
     verdict = checker.check(receiver.calls)
-    verdict.problems = [p for p in verdict.problems if not p.startswith("I5: attempt 2")]  # the test itself hurried them
+    verdict.problems = [
+        p for p in verdict.problems if not p.startswith("I5: attempt 2")
+    ]  # the test itself hurried them
     print(f"clock two hours ahead: {verdict}")
     verdict.holds()
     assert verdict.repeats == 0

@@ -21,7 +21,10 @@ Seen = tuple[int, datetime, int]  # probe, time, status
 
 def one_round(number: int, statuses: tuple[int, ...]) -> list[Seen]:
     """What the six probes see in a round, a tenth of a second apart."""
-    return [(p, NOON + timedelta(seconds=60 * number, milliseconds=100 * p), s) for p, s in zip(PROBES, statuses, strict=True)]
+    return [
+        (p, NOON + timedelta(seconds=60 * number, milliseconds=100 * p), s)
+        for p, s in zip(PROBES, statuses, strict=True)
+    ]
 
 
 def take(views: dict[int, View], seen: Seen) -> None:
@@ -76,7 +79,9 @@ def test_late_and_repeated_results_change_nothing() -> None:
         for number, results in enumerate(rounds):
             old = [luck.choice(earlier) for earlier in rounds[:number] for _ in range(2)]
             own = luck.sample(results, k=6)
-            for late in old:  # a late one comes after its own probe's newer result, or is older than what is known anyway
+            for (
+                late
+            ) in old:  # a late one comes after its own probe's newer result, or is older than what is known anyway
                 own.insert(luck.randint(0, len(own)), late)
             own += [luck.choice(own)]
             mixed.append(own)

@@ -42,7 +42,9 @@ def test_a_bad_message_a_bad_answer_and_a_bad_result(plant: Plant, receiver: Rec
     until(scene.settled, within=40, what="every delivery to end")
     ended = {d.pk: d for d in Delivery.objects.filter(notice__in=bad)}
     others = Delivery.objects.filter(alert__in=alerts).exclude(pk__in=ended)
-    assert all(d.state in ("failed", "gathered") and d.reason for d in ended.values()), [d.state for d in ended.values()]
+    assert all(d.state in ("failed", "gathered") and d.reason for d in ended.values()), [
+        d.state for d in ended.values()
+    ]
     assert {d.state for d in ended.values() if d.channel.type == "webhook"} == {"failed"}
     assert set(others.values_list("state", flat=True)) <= {"delivered", "gathered"}
     refused.refresh_from_db()

@@ -67,7 +67,9 @@ def test_a_frozen_worker_thaws_after_its_work_was_given_away(plant: Plant, recei
     held = Delivery.objects.filter(state="sending").count()
     plant.have("page", 2)  # the frozen one is alive still: this starts the one that takes over
     town.recover(alerts)
-    until(lambda: not Worker.objects.filter(pid=frozen.pid).exists(), within=20, what="the frozen worker to be given up")
+    until(
+        lambda: not Worker.objects.filter(pid=frozen.pid).exists(), within=20, what="the frozen worker to be given up"
+    )
     until(scene.settled, within=60, what="the other to carry everything out")
     before = dict(Delivery.objects.values_list("pk", "state"))
     plant.thaw(frozen)

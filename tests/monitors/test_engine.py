@@ -127,11 +127,10 @@ def test_seconds_without_the_count_confirm_nothing():
 def test_settled(results, is_settled):
     seen = View(1)
     for n, letter in enumerate(results):
-        before = seen
         seen = engine.observe(seen, WORD[letter], at(n))
         if n < len(results) - 1:
             seen = replace(seen, vote=engine.confirmed(seen, TWO))
-    assert before is not None and engine.settled(seen, TWO) is is_settled
+    assert engine.settled(seen, TWO) is is_settled
 
 
 # --- When next? -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Alerts, messages and channels: how are they searched, and what can be done with them at the desk?"""
+"""Where do messages go, who is told, and what is quiet? Channels, ways to people, triggers, silences."""
 
 from __future__ import annotations
 
@@ -12,147 +12,18 @@ from django.template.response import TemplateResponse
 
 from alerts import acts, channel_settings, channels, sender, services
 from alerts.models import (
-    Alert,
-    Attempt,
     Channel,
     ContactChannel,
-    Conversation,
-    Decision,
     Delivery,
-    Destination,
-    Notice,
     Silence,
     Trigger,
 )
 from portal.admin import typed
-from portal.admin.desk import Desk, DoorForm, ObjectField, Truth, TruthInline
-from portal.admin.lists import Capped, When, WhenAt, each, severity, state_column, time_column
+from portal.admin.desk import Desk, DoorForm
+from portal.admin.fields import ObjectField
+from portal.admin.lists import each, time_column
 from portal.audit import Actor
 from portal.clock import database_now
-
-
-# --- What is wrong ------------------------------------------------------------------------------------------------------
-class NoticeInline(TruthInline):
-    model = Notice
-    fields = readonly_fields = ("seq", "kind", "event", "severity", "created_at")
-    show_change_link = True
-
-
-@admin.register(Alert)
-class AlertDesk(Truth):
-    list_display = (
-        "title",
-        state_column("status", "Status"),
-        state_column("severity", "Severity", severity),
-        "client",
-        "entity_name",
-        "hold_reason",
-        time_column("created_at", "Since"),
-        "acknowledged_by",
-    )
-    list_filter = (When, "status", "severity", "source", "hold_reason", "client")
-    list_select_related = ("client",)
-    search_fields = ("title", "message", "entity_name", "client__name")
-    inlines = (NoticeInline,)
-    actions = ("acknowledge", "resolve")
-    paginator = Capped
-
-    @admin.action(description="Acknowledge", permissions=["operate"])
-    def acknowledge(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
-        each(request, queryset, lambda a: acts.acknowledge(a, by=Actor.of(request), at=database_now()), "acknowledged")
-
-    @admin.action(description="Resolve", permissions=["operate"])
-    def resolve(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
-        each(request, queryset, lambda a: acts.resolve(a, by=Actor.of(request), at=database_now()), "resolved")
-
-
-class DecisionInline(TruthInline):
-    model = Decision
-    fields = readonly_fields = ("rule", "outcome", "reason")
-
-
-@admin.register(Notice)
-class NoticeDesk(Truth):
-    list_display = ("created_at", "type", "kind", state_column("severity", "Severity", severity), "alert", "client")
-    list_filter = (When, "kind", "severity")
-    list_select_related = ("alert", "client")
-    search_fields = ("type", "alert__title")
-    ordering = ("-id",)
-    inlines = (DecisionInline,)
-    paginator = Capped
-
-
-@admin.register(Decision)
-class DecisionDesk(Truth):
-    list_display = ("notice", "rule", "outcome", "reason")
-    list_filter = ("outcome",)
-    list_select_related = ("notice",)
-    search_fields = ("rule", "reason")
-    ordering = ("-id",)
-    paginator = Capped
-
-
-# --- What became of each message -----------------------------------------------------------------------------------------
-class AttemptInline(TruthInline):
-    model = Attempt
-    fields = readonly_fields = ("n", "at", "outcome", "response_code", "duration_ms", "error", "answer")
-
-
-@admin.register(Delivery)
-class DeliveryDesk(Truth):
-    list_display = (
-        "created_at",
-        state_column("state", "State"),
-        "channel",
-        "alert",
-        "kind",
-        "client",
-        "attempt",
-        "reason",
-        "via",
-    )
-    list_filter = (When, "state", "kind", "channel__type", "client")
-    list_select_related = ("channel", "alert", "client", "notice")
-    search_fields = ("channel__name", "reason", "alert__title", "via")
-    inlines = (AttemptInline,)
-    hidden = ("claimed_by", "lease_token")
-    actions = ("retry",)
-    paginator = Capped
-
-    @admin.action(description="Try again", permissions=["operate"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        each(
-            request,
-            queryset,
-            lambda row: acts.retry(row, by=Actor.of(request), at=database_now()),
-            "will be tried again",
-        )
-
-
-@admin.register(Attempt)
-class AttemptDesk(Truth):
-    list_display = ("at", "delivery", "n", "outcome", "response_code", "duration_ms", "error")
-    list_filter = (WhenAt, "outcome", "response_code")
-    list_select_related = ("delivery__channel",)
-    search_fields = ("error", "delivery__channel__name")
-    ordering = ("-id",)
-    paginator = Capped
-
-
-@admin.register(Conversation)
-class ConversationDesk(Truth):
-    list_display = ("alert", "destination_key", "provider_id", "told_seq")
-    list_select_related = ("alert",)
-    search_fields = ("alert__title", "=destination_key")
-    ordering = ("-id",)
-    paginator = Capped
-
-
-@admin.register(Destination)
-class DestinationDesk(Truth):
-    list_display = ("key", "first_at", "gathered_at")
-    search_fields = ("key",)
-    ordering = ("key",)
 
 
 # --- Where messages go ----------------------------------------------------------------------------------------------------

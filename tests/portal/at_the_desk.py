@@ -1,0 +1,149 @@
+"""Who sits at the desk, and what lies on it? A signed-in browser, and one row of every model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.test import Client as Browser
+
+from alerts.models import (
+    Alert,
+    Attempt,
+    Channel,
+    ContactChannel,
+    Conversation,
+    Decision,
+    Delivery,
+    Destination,
+    Notice,
+    Silence,
+    Trigger,
+)
+from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
+from monitors.models import Certificate, FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
+from portal.clock import database_now
+from portal.models import (
+    IdempotencyKey,
+    OneTimeLink,
+    ProviderSettings,
+    Slot,
+    Tag,
+    Token,
+    User,
+    Worker,
+)
+from tests import cast
+
+
+def desk(user: User) -> Browser:
+    browser = Browser()
+    browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return browser
+
+
+def address(model, page: str = "") -> str:
+    return f"/admin/{model._meta.app_label}/{model._meta.model_name}/{page}"
+
+
+def fill(number: int = 0) -> dict[type, object]:
+    """One row of every model, all about Acme."""
+    at, acme = database_now(), cast.acme()
+    site, service, contact = cast.site(), cast.service(), cast.contact()
+    cast.group()
+    tag = Tag.objects.get_or_create(name="prod")[0]
+    acme.tags.add(tag)
+    monitor = Monitor.objects.create(
+        client=acme,
+        site=site,
+        service=service,
+        name=f"shop {number}",
+        kind="http",
+        config={"url": "http://shop.acme.example/"},
+        state_version=1,
+    )
+    monitor.tags.add(tag)
+    probe = Probe.objects.get_or_create(slug="local", defaults={"name": "local", "built_in": True})[0]
+    ProbeState.objects.create(monitor=monitor, probe=probe, next_due_at=at)
+    StateChange.objects.create(
+        monitor=monitor, version=1, at=at, from_state="up", to_state="down", reason="It answered 500"
+    )
+    Ping.objects.create(monitor=monitor, at=at, kind="success", method="GET")
+    Certificate.objects.create(
+        monitor=monitor,
+        fingerprint=f"{number:064}",
+        subject="shop",
+        issuer="CA",
+        not_after=at,
+        first_seen_at=at,
+        last_seen_at=at,
+    )
+    FailureBody.objects.create(monitor=monitor, probe=probe, at=at, body="<h1>500</h1>")
+    Rollup.objects.create(monitor=monitor, probe=probe, period="h", start=at)
+    channel = Channel.objects.create(
+        client=acme,
+        name=f"ops {number}",
+        type="email",
+        config={"to": ["ops@acme.example"]},
+        secrets={"smtp_password": "hidden-word"},
+    )
+    trigger = Trigger.objects.create(client=acme, name=f"all {number}")
+    trigger.channels.add(channel)
+    ContactChannel.objects.create(contact=contact, channel=channel)
+    silence = Silence.objects.create(
+        client=acme,
+        reason="planned work",
+        starts_at=at,
+        ends_at=at + timedelta(hours=1),
+        matchers={"source": "endpoint"},
+    )
+    alert = Alert.objects.create(
+        source="endpoint", condition="health", event="down", entity_type="monitor", entity_id=str(monitor.pk), entity_name="shop", severity="critical",
+        client=acme, title="shop is down", created_at=at, updated_at=at,
+    )  # fmt: skip
+    notice = Notice.objects.create(
+        alert=alert,
+        client=acme,
+        seq=1,
+        kind="opened",
+        event="down",
+        type="endpoint.down",
+        severity="critical",
+        created_at=at,
+    )
+    Decision.objects.create(notice=notice, rule="all", outcome="told", reason="it matches")
+    delivery = Delivery.objects.create(
+        notice=notice, alert=alert, seq=1, kind="opened", destination_key=f"channel:{channel.pk}", channel=channel, client=acme, state="failed", next_attempt_at=at, created_at=at, attempt=1,
+    )  # fmt: skip
+    Attempt.objects.create(delivery=delivery, n=1, at=at, outcome="permanent", error="no such host")
+    Conversation.objects.create(alert=alert, destination_key=f"channel:{channel.pk}")
+    Destination.objects.create(key=f"channel:{channel.pk}", first_at=at)
+    incident = Incident.objects.create(
+        client=acme,
+        title="shop is down",
+        created_at=at,
+        auto_created=True,
+        cause_key=f"monitor:{monitor.pk}",
+        next_seq=2,
+    )
+    IncidentAlert.objects.create(incident=incident, alert=alert, joined_at=at)
+    Update.objects.create(incident=incident, status="investigating", message="We look", created_at=at)
+    TimelineEntry.objects.create(incident=incident, seq=1, at=at, kind="opened", text="shop is down")
+    ServiceRules.objects.get_or_create(service=service)
+    Worker.objects.create(id=f"w{number}", role="probe", host="here", pid=1, started_at=at, seen_at=at)
+    Slot.objects.create(name="job", slot=number, taken_by="w", taken_at=at)
+    IdempotencyKey.objects.create(token="t", key=f"{number}", request_hash="-")
+    ProviderSettings.objects.get_or_create(
+        provider="smtp",
+        defaults={"config": {"host": "mail.msp.example", "port": 25}, "secrets": {"password": "hidden-word"}},
+    )
+    Token.issue(cast.make_owner(), f"script {number}", ["read"], client=acme)
+    OneTimeLink.make("invite", expires_at=at + timedelta(days=1), recipient="new@acme.example")
+    return {
+        Alert: alert,
+        Channel: channel,
+        Delivery: delivery,
+        Incident: incident,
+        Monitor: monitor,
+        Silence: silence,
+        Trigger: trigger,
+    }
