@@ -89,12 +89,12 @@ def _reach_all(anchors: Iterable[str]) -> list[bool]:
 
 def _reaches(anchor: str) -> bool:
     """Does a TCP connection to `host:port` (or a URL's host) stand within 2 s?"""
-    parts = urlsplit(anchor if "//" in anchor else f"//{anchor}")
-    port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
+        parts = urlsplit(anchor if "//" in anchor else f"//{anchor}")
+        port = parts.port or (80 if parts.scheme == "http" else 443)
         with socket.create_connection((parts.hostname or "", port), ANCHOR_SECONDS):
             return True
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # ValueError: it was mistyped
         return False
 
 
