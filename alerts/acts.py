@@ -27,11 +27,18 @@ def acknowledge(alert: Alert, *, by: Actor, at: datetime, name: str = "") -> Ale
             raise Refused("This alert is resolved already; there is nothing to acknowledge.")
         if alert.status == Alert.Status.ACKNOWLEDGED:
             return alert
-        alert.status, alert.acknowledged_at, alert.acknowledged_by, alert.updated_at = Alert.Status.ACKNOWLEDGED, at, (name or by.name)[:200], at
+        alert.status, alert.acknowledged_at, alert.acknowledged_by, alert.updated_at = (
+            Alert.Status.ACKNOWLEDGED,
+            at,
+            (name or by.name)[:200],
+            at,
+        )
         alert.save(update_fields=["status", "acknowledged_at", "acknowledged_by", "updated_at"])
         telling.drop_delayed([alert], at=at, reason=f"{alert.acknowledged_by} acknowledged first.")
         alert_changed.send(Alert, alerts=[alert], at=at, change="acknowledged", by=by)
-        audit.record("alert.acknowledge", alert, by=by, client_id=alert.client_id)  # last: who holds the log's head waits for nobody
+        audit.record(
+            "alert.acknowledge", alert, by=by, client_id=alert.client_id
+        )  # last: who holds the log's head waits for nobody
         return alert
 
 
@@ -72,7 +79,13 @@ def snooze(alert: Alert, *, by: Actor, at: datetime, minutes: int | None = None)
         alert.updated_at = at
         alert.save(update_fields=["snoozed_until", "snoozed_until_recovered", "updated_at"])
         telling.reconsider([alert], at=at)
-        audit.record("alert.snooze", alert, by=by, client_id=alert.client_id, after={"until": moment(alert.snoozed_until) or "recovered"})
+        audit.record(
+            "alert.snooze",
+            alert,
+            by=by,
+            client_id=alert.client_id,
+            after={"until": moment(alert.snoozed_until) or "recovered"},
+        )
         alert_changed.send(Alert, alerts=[alert], at=at, change="snoozed", by=by)
         return alert
 
@@ -83,7 +96,13 @@ def silence(row: Silence, *, by: Actor, at: datetime) -> Silence:
     with transaction.atomic():
         row.owner = row.owner or by.name
         row.save()
-        audit.record("silence.create", row, by=by, client_id=row.client_id, after={"matchers": row.matchers, "ends_at": moment(row.ends_at)})
+        audit.record(
+            "silence.create",
+            row,
+            by=by,
+            client_id=row.client_id,
+            after={"matchers": row.matchers, "ends_at": moment(row.ends_at)},
+        )
         telling.reconsider(_open_for(row), at=at)
         return row
 
@@ -97,7 +116,9 @@ def cancel_silence(row: Silence, *, by: Actor, at: datetime) -> Silence:
         row.cancelled_at, row.cancelled_by = at, by.name
         row.save(update_fields=["cancelled_at", "cancelled_by"])
         audit.record("silence.cancel", row, by=by, client_id=row.client_id)
-        telling.reconsider(list(Alert.objects.filter(resolved_at=None, held_by=row.pk).order_by("pk").select_for_update()), at=at)
+        telling.reconsider(
+            list(Alert.objects.filter(resolved_at=None, held_by=row.pk).order_by("pk").select_for_update()), at=at
+        )
         return row
 
 
@@ -131,10 +152,18 @@ def retry(row: Delivery, *, by: Actor, at: datetime) -> Delivery:
         row = Delivery.objects.select_for_update().get(pk=row.pk)
         if row.state not in (Delivery.State.FAILED, Delivery.State.UNKNOWN):
             raise Refused(f"Only failed deliveries can be tried again; this one is {row.get_state_display().lower()}.")
-        row.state, row.next_attempt_at, row.reason, row.finished_at, row.gather = Delivery.State.PENDING, at, f"Tried again by {by.name}.", None, False
+        row.state, row.next_attempt_at, row.reason, row.finished_at, row.gather = (
+            Delivery.State.PENDING,
+            at,
+            f"Tried again by {by.name}.",
+            None,
+            False,
+        )
         row.ambiguous = 0
         row.ladder_from = row.attempt
-        row.save(update_fields=["state", "next_attempt_at", "reason", "finished_at", "gather", "ambiguous", "ladder_from"])
+        row.save(
+            update_fields=["state", "next_attempt_at", "reason", "finished_at", "gather", "ambiguous", "ladder_from"]
+        )
         audit.record("delivery.retry", row, by=by, client_id=row.client_id)
         bells.ring_on_commit(bells.SEND)
         return row

@@ -48,7 +48,9 @@ def ensure_owner(user: User) -> Trigger | None:
         ensure_global_slack()
         if Channel.objects.filter(made_for="owner").exists():
             return None
-        channel = Channel.objects.create(name=f"E-mail to {user.email}"[:120], type="email", config={"to": [user.email]}, made_for="owner")
+        channel = Channel.objects.create(
+            name=f"E-mail to {user.email}"[:120], type="email", config={"to": [user.email]}, made_for="owner"
+        )
         trigger = Trigger.objects.create(name=free_name("Default: every alert to the owner"), made_for="owner")
         trigger.channels.add(channel)
         return trigger
@@ -57,7 +59,14 @@ def ensure_owner(user: User) -> Trigger | None:
 def ensure_client(client: Client) -> None:
     """Bring the client's two ready-made channels in line with its `email` and `slack_webhook`."""
     with transaction.atomic():
-        _follow(client, "client_email", "email", f"E-mail to {client.email}", {"to": [client.email]} if client.email else None, {})
+        _follow(
+            client,
+            "client_email",
+            "email",
+            f"E-mail to {client.email}",
+            {"to": [client.email]} if client.email else None,
+            {},
+        )
         webhook = client.slack_webhook.open() if client.slack_webhook else ""
         _follow(client, "client_slack", "slack", f"Slack of {client.name}", {} if webhook else None, {"url": webhook})
 
@@ -70,8 +79,14 @@ def _follow(client: Client, made_for: str, type_: str, name: str, config: dict |
             channel.save(update_fields=["enabled"])
         return
     if channel is None:
-        channel = Channel.objects.create(client=client, name=name[:120], type=type_, config=config, secrets=secrets, made_for=made_for)
-        trigger = Trigger.objects.create(client=client, name=free_name(f"Default: alerts of {client.name} by {'e-mail' if type_ == 'email' else 'Slack'}"[:110]), made_for=made_for)
+        channel = Channel.objects.create(
+            client=client, name=name[:120], type=type_, config=config, secrets=secrets, made_for=made_for
+        )
+        trigger = Trigger.objects.create(
+            client=client,
+            name=free_name(f"Default: alerts of {client.name} by {'e-mail' if type_ == 'email' else 'Slack'}"[:110]),
+            made_for=made_for,
+        )
         trigger.channels.add(channel)
         return
     same = channel.config == config and (channel.secrets.open() or {}) == secrets
@@ -96,7 +111,9 @@ def ensure_global_slack() -> None:
         return
     secrets = {"url": settings.SLACK_WEBHOOK_URL}
     if channel is None:
-        channel = Channel.objects.create(name="Slack (all alerts)", type="slack", secrets=secrets, made_for="global_slack")
+        channel = Channel.objects.create(
+            name="Slack (all alerts)", type="slack", secrets=secrets, made_for="global_slack"
+        )
         trigger = Trigger.objects.create(name=free_name("Default: every alert to Slack"), made_for="global_slack")
         trigger.channels.add(channel)
     elif channel.secrets.open() != secrets or not channel.enabled:

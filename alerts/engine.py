@@ -55,7 +55,9 @@ def react(*, open_severity: str | None, open_event: str | None, failing: bool, s
         return "open" if failing else "nothing"
     if not failing:
         return "resolve"
-    if RANK[severity] > RANK[open_severity] or (severity == open_severity and open_event == "degraded" and event != "degraded"):
+    if RANK[severity] > RANK[open_severity] or (
+        severity == open_severity and open_event == "degraded" and event != "degraded"
+    ):
         return "raise"
     if RANK[severity] < RANK[open_severity] or event != open_event:
         return "fall"
@@ -140,7 +142,13 @@ def snoozed(f: Facts) -> int | bool:
     return f.snoozed
 
 
-HOLD_BACK: tuple[Callable[[Facts], int | bool], ...] = (in_maintenance, silenced, explained_by_parent, flapping, snoozed)
+HOLD_BACK: tuple[Callable[[Facts], int | bool], ...] = (
+    in_maintenance,
+    silenced,
+    explained_by_parent,
+    flapping,
+    snoozed,
+)
 
 
 def hold(f: Facts) -> tuple[str, int | None]:
@@ -252,7 +260,14 @@ class Plan:
     decisions: list[tuple[str, str, str]] = field(default_factory=list)  # (rule, outcome, reason)
 
 
-def route(f: Facts, rules: Sequence[Rule], at: datetime, *, usable: Mapping[int, str], owners: Mapping[int, int | None] | None = None) -> Plan:
+def route(
+    f: Facts,
+    rules: Sequence[Rule],
+    at: datetime,
+    *,
+    usable: Mapping[int, str],
+    owners: Mapping[int, int | None] | None = None,
+) -> Plan:
     """Which channels hear of this alert, through which triggers and contacts' rules. Each channel once, the soonest way.
 
     `usable` says of every channel why it cannot be used ("" = it can); a channel that is missing there is skipped.
@@ -291,7 +306,10 @@ def route(f: Facts, rules: Sequence[Rule], at: datetime, *, usable: Mapping[int,
             if sooner is known:
                 plan.decisions.append((told.via, "merged", f"channel {told.channel} is told already by {known.via}"))
     plan.told = list(best.values())
-    plan.decisions += [(t.via, "told", f"channel {t.channel}" + (f" after {t.delay_seconds // 60} min" if t.delay_seconds else "")) for t in plan.told]
+    plan.decisions += [
+        (t.via, "told", f"channel {t.channel}" + (f" after {t.delay_seconds // 60} min" if t.delay_seconds else ""))
+        for t in plan.told
+    ]
     if not plan.told:
         plan.decisions.append(("routing", "nobody", f"None of the {len(rules)} enabled triggers tells anybody of it."))
     elif others:
@@ -305,7 +323,9 @@ LONGEST_RETRY_AFTER = 900
 MOST_AMBIGUOUS = 2
 
 
-def after_attempt(*, attempt: int, outcome: str, ambiguous: int, keyed: bool, retry_after: float | None = None) -> tuple[str, float]:
+def after_attempt(
+    *, attempt: int, outcome: str, ambiguous: int, keyed: bool, retry_after: float | None = None
+) -> tuple[str, float]:
     """(state, seconds to wait) after attempt number `attempt` (from 1) ended as `outcome`.
 
     outcomes: delivered, permanent, retry (surely not delivered), ambiguous (perhaps delivered). `ambiguous` counts the
@@ -338,7 +358,9 @@ class Turn:
     until: datetime | None = None
 
 
-def turn(*, first_at: datetime | None, gathered_at: datetime | None, window: float, at: datetime, since: datetime) -> Turn:
+def turn(
+    *, first_at: datetime | None, gathered_at: datetime | None, window: float, at: datetime, since: datetime
+) -> Turn:
     """The first message goes at once, more are gathered: after 20 s (or the window, if shorter), then once a window.
 
     `since` is when the longest waiting one was due: a destination that heard nothing for a whole window starts afresh
@@ -357,7 +379,14 @@ def turn(*, first_at: datetime | None, gathered_at: datetime | None, window: flo
 
 
 # --- Silences in time ----------------------------------------------------------------------------------------------------------------
-def silence_is_active(*, starts_at: datetime, ends_at: datetime | None, cancelled: bool, at: datetime, occurrence: Callable[[datetime], datetime | None] | None = None) -> bool:
+def silence_is_active(
+    *,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    cancelled: bool,
+    at: datetime,
+    occurrence: Callable[[datetime], datetime | None] | None = None,
+) -> bool:
     """Does a silence hold now? `occurrence(at)` gives the latest start of a recurring one at or before `at`."""
     if cancelled or at < starts_at:
         return False

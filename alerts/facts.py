@@ -69,7 +69,11 @@ class Around:
 def around(alerts: Sequence[Alert]) -> Around:
     """Load what a list of alerts needs: a constant number of queries."""
     parents = {a.parent for a in alerts if a.parent}
-    rows = Alert.objects.filter(resolved_at=None, entity_id__in={p.partition(":")[2] for p in parents}, condition="health") if parents else []
+    rows = (
+        Alert.objects.filter(resolved_at=None, entity_id__in={p.partition(":")[2] for p in parents}, condition="health")
+        if parents
+        else []
+    )
     every = list(Channel.objects.only("id", "client_id", "type", "enabled", "group_window_seconds"))
     return Around(
         names=Names(
@@ -104,13 +108,19 @@ def window(channel: Channel) -> float:
 def rules(clients: Iterable[int | None]) -> list[engine.Rule]:
     """The enabled triggers that can concern these clients, as the engine sees them."""
     wanted = [c for c in clients if c is not None]
-    triggers = Trigger.objects.filter(enabled=True).filter(client=None) | Trigger.objects.filter(enabled=True, client__in=wanted)
+    triggers = Trigger.objects.filter(enabled=True).filter(client=None) | Trigger.objects.filter(
+        enabled=True, client__in=wanted
+    )
     triggers = triggers.distinct().order_by("id").prefetch_related("channels", "contacts", "groups__contacts")
     triggers = list(triggers)
-    contacts = {c.pk for t in triggers for c in t.contacts.all()} | {c.pk for t in triggers for g in t.groups.all() for c in g.contacts.all()}
+    contacts = {c.pk for t in triggers for c in t.contacts.all()} | {
+        c.pk for t in triggers for g in t.groups.all() for c in g.contacts.all()
+    }
     ways: dict[int, list[engine.Way]] = {}
     for way in ContactChannel.objects.filter(contact__in=contacts) if contacts else ():
-        ways.setdefault(way.contact_id, []).append(engine.Way(way.channel_id, way.contact_id, way.urgency, way.delay_minutes))
+        ways.setdefault(way.contact_id, []).append(
+            engine.Way(way.channel_id, way.contact_id, way.urgency, way.delay_minutes)
+        )
     return [rule(t, ways) for t in triggers]
 
 
@@ -137,7 +147,11 @@ def matcher(s: Silence) -> engine.Matcher:
 def holds(s: Silence, at: datetime) -> bool:
     """Does a silence hold at this moment? Recurring ones by their rule, in their own zone's wall time."""
     return engine.silence_is_active(
-        starts_at=s.starts_at, ends_at=s.ends_at, cancelled=s.cancelled_at is not None, at=at, occurrence=(lambda t: latest_occurrence(s, t)) if s.recurrence else None
+        starts_at=s.starts_at,
+        ends_at=s.ends_at,
+        cancelled=s.cancelled_at is not None,
+        at=at,
+        occurrence=(lambda t: latest_occurrence(s, t)) if s.recurrence else None,
     )
 
 
@@ -173,7 +187,9 @@ def _rule(s: Silence) -> tuple[rrule | rruleset, ZoneInfo]:
 
 def flapping_open(alert: Alert) -> bool:
     """Does a flapping alert speak for this one still?"""
-    return Alert.objects.filter(resolved_at=None, condition="flapping", entity_type=alert.entity_type, entity_id=alert.entity_id).exists()
+    return Alert.objects.filter(
+        resolved_at=None, condition="flapping", entity_type=alert.entity_type, entity_id=alert.entity_id
+    ).exists()
 
 
 def portal_url(path: str) -> str:

@@ -24,7 +24,10 @@ MOST_LINES = 20
 def step(at: datetime) -> int:
     """Let each destination with waiting messages take its turn; returns how many gathered messages were made."""
     waiting = list(
-        Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, next_attempt_at__lte=at).order_by().values_list("destination_key", flat=True).distinct()[:200]
+        Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, next_attempt_at__lte=at)
+        .order_by()
+        .values_list("destination_key", flat=True)
+        .distinct()[:200]
     )
     return sum(_safe_turn(key, at) for key in sorted(waiting))
 
@@ -37,7 +40,9 @@ def _safe_turn(key: str, at: datetime) -> int:
         raise
     except Exception:
         log.exception("messages to %s cannot be gathered; each is sent by itself", key)
-        Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, destination_key=key, next_attempt_at__lte=at).update(gather=False)
+        Delivery.objects.filter(
+            state=Delivery.State.PENDING, gather=True, destination_key=key, next_attempt_at__lte=at
+        ).update(gather=False)
         return 0
 
 
@@ -46,7 +51,9 @@ def _turn(key: str, at: datetime) -> int:
         Destination.objects.get_or_create(key=key)
         place = Destination.objects.select_for_update().get(key=key)
         rows = list(
-            Delivery.objects.filter(state=Delivery.State.PENDING, gather=True, destination_key=key, next_attempt_at__lte=at)
+            Delivery.objects.filter(
+                state=Delivery.State.PENDING, gather=True, destination_key=key, next_attempt_at__lte=at
+            )
             .select_related("notice", "channel", "alert")
             .order_by("id")
             .select_for_update(of=("self",))
@@ -54,7 +61,13 @@ def _turn(key: str, at: datetime) -> int:
         if not rows:
             return 0
         since = min(r.next_attempt_at for r in rows)
-        turn = engine.turn(first_at=place.first_at, gathered_at=place.gathered_at, window=facts.window(rows[0].channel), at=at, since=since)
+        turn = engine.turn(
+            first_at=place.first_at,
+            gathered_at=place.gathered_at,
+            window=facts.window(rows[0].channel),
+            at=at,
+            since=since,
+        )
         if turn.verb == "wait":
             Delivery.objects.filter(pk__in=[r.pk for r in rows]).update(next_attempt_at=turn.until)
             return 0
@@ -83,7 +96,9 @@ def _carry(rows: list[Delivery], at: datetime) -> Delivery:
     ordered = sorted(latest.values(), key=_worst_first)
     channel = rows[0].channel
     clients = {r.client_id for r in ordered}
-    counts = {word: sum(1 for r in ordered if _word(r) == word) for word in ("critical", "warning", "info", "recovered")}
+    counts = {
+        word: sum(1 for r in ordered if _word(r) == word) for word in ("critical", "warning", "info", "recovered")
+    }
     said = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
     worst = next((w for w in ("critical", "warning", "info") if counts[w]), "info")
     only_good = counts["recovered"] == len(ordered)
@@ -100,7 +115,9 @@ def _carry(rows: list[Delivery], at: datetime) -> Delivery:
         notice=notice, kind=notice.kind, destination_key=rows[0].destination_key, channel=channel, contact_id=rows[0].contact_id, client_id=notice.client_id,
         via=f"gathered from {len(rows)}", priority=min(r.priority for r in rows), next_attempt_at=at, created_at=at,
     )  # fmt: skip
-    Delivery.objects.filter(pk__in=[r.pk for r in rows]).update(state=Delivery.State.GATHERED, carried_by=carrier, finished_at=at, reason="Told in a gathered message.")
+    Delivery.objects.filter(pk__in=[r.pk for r in rows]).update(
+        state=Delivery.State.GATHERED, carried_by=carrier, finished_at=at, reason="Told in a gathered message."
+    )
     return carrier
 
 
@@ -110,7 +127,9 @@ def _word(r: Delivery) -> str:
 
 def _name(r: Delivery) -> str:
     snap = r.notice.snapshot
-    return " · ".join(filter(None, (snap.get("client", {}).get("name"), snap.get("monitor", {}).get("name") or snap.get("title"))))
+    return " · ".join(
+        filter(None, (snap.get("client", {}).get("name"), snap.get("monitor", {}).get("name") or snap.get("title")))
+    )
 
 
 def _line(r: Delivery) -> dict:
@@ -128,10 +147,14 @@ def undeliverable(row: Delivery, error: str, *, at: datetime, permanent: bool) -
         Channel.objects.filter(pk=row.channel_id).update(last_answer=error[:300])
         return
     if row.state == Delivery.State.FAILED:
-        newly = Channel.objects.filter(pk=row.channel_id, unhealthy_since=None).update(unhealthy_since=at, unhealthy_reason=error[:300], last_answer=error[:300])
+        newly = Channel.objects.filter(pk=row.channel_id, unhealthy_since=None).update(
+            unhealthy_since=at, unhealthy_reason=error[:300], last_answer=error[:300]
+        )
         if not newly:
             return
-    Delivery.objects.filter(carried_by=row, state=Delivery.State.GATHERED).update(reason=f"The gathered message was not delivered: {error}"[:300])
+    Delivery.objects.filter(carried_by=row, state=Delivery.State.GATHERED).update(
+        reason=f"The gathered message was not delivered: {error}"[:300]
+    )
     other = fallback(row.channel)
     if other is None or row.kind == Notice.Kind.CHANNEL_DEAD:
         return

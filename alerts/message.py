@@ -16,7 +16,12 @@ WORDS = {
     "test": "Test", "opened": "Incident", "digest": "Gathered", "channel_dead": "Channel failed",
 }  # fmt: skip
 COLOURS = {"critical": "#dc2626", "warning": "#f59e0b", "info": "#3b82f6", "resolved": "#16a34a"}
-SLACK_EMOJI = {"critical": ":red_circle:", "warning": ":warning:", "info": ":information_source:", "resolved": ":large_green_circle:"}
+SLACK_EMOJI = {
+    "critical": ":red_circle:",
+    "warning": ":warning:",
+    "info": ":information_source:",
+    "resolved": ":large_green_circle:",
+}
 
 
 @dataclass(frozen=True, slots=True)

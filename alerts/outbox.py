@@ -93,7 +93,11 @@ def claim(worker: str, limit: int, at: datetime, token: int | None = None) -> li
         ids = [row[0] for row in cursor.fetchall()]
     if not ids:
         return []
-    rows = Delivery.objects.filter(pk__in=ids, lease_token=token).select_related("notice", "channel", "alert").order_by("priority", "id")
+    rows = (
+        Delivery.objects.filter(pk__in=ids, lease_token=token)
+        .select_related("notice", "channel", "alert")
+        .order_by("priority", "id")
+    )
     return [row for row in rows if not _pointless(row, at)]
 
 
@@ -101,11 +105,21 @@ def _pointless(row: Delivery, at: datetime) -> bool:
     """Is there no use in sending it any more? "Recovered" for somebody who in the end never heard of the failure."""
     if row.kind != "recovered" or row.alert_id is None:
         return False
-    told = Delivery.objects.filter(alert_id=row.alert_id, destination_key=row.destination_key, seq__lt=row.seq, state__in=["delivered", "unknown", "gathered"])
+    told = Delivery.objects.filter(
+        alert_id=row.alert_id,
+        destination_key=row.destination_key,
+        seq__lt=row.seq,
+        state__in=["delivered", "unknown", "gathered"],
+    )
     if told.exists():
         return False
     Delivery.objects.filter(pk=row.pk, lease_token=row.lease_token).update(
-        state=Delivery.State.EXPIRED, reason="The failure never reached this channel, so its recovery is not told.", claimed_by="", lease_token=None, lease_until=None, finished_at=at
+        state=Delivery.State.EXPIRED,
+        reason="The failure never reached this channel, so its recovery is not told.",
+        claimed_by="",
+        lease_token=None,
+        lease_until=None,
+        finished_at=at,
     )
     return True
 
@@ -117,7 +131,11 @@ def finish(outcomes: Sequence[Outcome]) -> int:
     fenced = 0
     with transaction.atomic():
         rows = {
-            d.pk: d for d in Delivery.objects.filter(pk__in=[o.delivery_id for o in outcomes]).order_by("pk").select_for_update(of=("self",)).select_related("channel", "notice")
+            d.pk: d
+            for d in Delivery.objects.filter(pk__in=[o.delivery_id for o in outcomes])
+            .order_by("pk")
+            .select_for_update(of=("self",))
+            .select_related("channel", "notice")
         }
         ended: list[tuple[Delivery, Outcome]] = []
         attempts: list[Attempt] = []
@@ -126,7 +144,18 @@ def finish(outcomes: Sequence[Outcome]) -> int:
             if row is None or row.state != Delivery.State.SENDING or row.lease_token != o.token:
                 fenced += 1
                 continue
-            attempts.append(Attempt(delivery=row, n=o.n, at=o.at, outcome=o.outcome, response_code=o.code, duration_ms=o.duration_ms, error=o.error[:500], answer=o.answer[:300]))
+            attempts.append(
+                Attempt(
+                    delivery=row,
+                    n=o.n,
+                    at=o.at,
+                    outcome=o.outcome,
+                    response_code=o.code,
+                    duration_ms=o.duration_ms,
+                    error=o.error[:500],
+                    answer=o.answer[:300],
+                )
+            )
             _settle(row, o)
             ended.append((row, o))
         Attempt.objects.bulk_create(attempts)
@@ -144,7 +173,11 @@ def _settle(row: Delivery, o: Outcome) -> None:
         state, wait = "failed", 0.0
     else:
         state, wait = engine.after_attempt(
-            attempt=row.attempt - row.ladder_from, outcome=o.outcome, ambiguous=row.ambiguous, keyed=bool(kind and kind.keyed), retry_after=o.retry_after
+            attempt=row.attempt - row.ladder_from,
+            outcome=o.outcome,
+            ambiguous=row.ambiguous,
+            keyed=bool(kind and kind.keyed),
+            retry_after=o.retry_after,
         )
     row.state, row.reason = state, "" if state == "delivered" else o.error[:300]
     row.claimed_by, row.lease_token, row.lease_until = "", None, None
@@ -159,9 +192,23 @@ def _write(rows: list[Delivery]) -> None:
     well = [d for d in rows if d.state == "delivered"]
     if well:
         Delivery.objects.filter(pk__in=[d.pk for d in well]).update(
-            state="delivered", reason="", claimed_by="", lease_token=None, lease_until=None, finished_at=max(d.finished_at for d in well if d.finished_at)
+            state="delivered",
+            reason="",
+            claimed_by="",
+            lease_token=None,
+            lease_until=None,
+            finished_at=max(d.finished_at for d in well if d.finished_at),
         )
-    fields = ["state", "reason", "claimed_by", "lease_token", "lease_until", "ambiguous", "next_attempt_at", "finished_at"]
+    fields = [
+        "state",
+        "reason",
+        "claimed_by",
+        "lease_token",
+        "lease_until",
+        "ambiguous",
+        "next_attempt_at",
+        "finished_at",
+    ]
     sets.write([d for d in rows if d.state != "delivered"], fields)
 
 
@@ -169,7 +216,11 @@ def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:
     """What follows from results: first told, the vendor's id, the channel's health, somebody to hear of a dead one."""
     delivered = [(d, o) for d, o in ended if d.state == "delivered"]
     told_alerts = {d.alert_id: o.at for d, o in reversed(delivered) if d.alert_id}
-    carried = list(Delivery.objects.filter(carried_by__in=[d.pk for d, _ in delivered if d.kind == "digest"]).values_list("alert_id", "carried_by_id"))
+    carried = list(
+        Delivery.objects.filter(carried_by__in=[d.pk for d, _ in delivered if d.kind == "digest"]).values_list(
+            "alert_id", "carried_by_id"
+        )
+    )
     when = {d.pk: o.at for d, o in delivered}
     told_alerts |= {a: when[c] for a, c in carried if a}
     first = Alert.objects.filter(pk__in=told_alerts, notified_at=None).order_by("pk").values_list("pk", flat=True)
@@ -185,9 +236,16 @@ def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:
     well = {d.channel_id: o for d, o in delivered}
     for channel_id, o in well.items():
         # Written at most once in ten seconds, or when it was ill: a storm must not queue behind one row.
-        stale = Q(last_success_at=None) | Q(last_success_at__lt=o.at - timedelta(seconds=10)) | Q(unhealthy_since__isnull=False)
+        stale = (
+            Q(last_success_at=None)
+            | Q(last_success_at__lt=o.at - timedelta(seconds=10))
+            | Q(unhealthy_since__isnull=False)
+        )
         Channel.objects.filter(stale, pk=channel_id).update(
-            last_success_at=o.at, unhealthy_since=None, unhealthy_reason="", last_answer=f"{o.code or ''} delivered".strip()
+            last_success_at=o.at,
+            unhealthy_since=None,
+            unhealthy_reason="",
+            last_answer=f"{o.code or ''} delivered".strip(),
         )
     for d, o in ended:
         if d.state in ("failed", "unknown"):
@@ -208,7 +266,14 @@ def reap(at: datetime) -> int:
             return 0
         ended: list[tuple[Delivery, Outcome]] = []
         for row in lost:
-            o = Outcome(row.pk, row.lease_token or 0, row.attempt, "ambiguous", at, error="The sending process died or froze; whether it arrived is not known.")
+            o = Outcome(
+                row.pk,
+                row.lease_token or 0,
+                row.attempt,
+                "ambiguous",
+                at,
+                error="The sending process died or froze; whether it arrived is not known.",
+            )
             _settle(row, o)
             if row.state == "pending":
                 row.next_attempt_at = at  # nobody waits for a dead worker's ladder
@@ -236,7 +301,12 @@ def park(o: Outcome) -> int:
     """End a delivery whose result cannot be written in full: delivered or failed, nothing else follows from it."""
     state = Delivery.State.DELIVERED if o.outcome == "delivered" else Delivery.State.FAILED
     return Delivery.objects.filter(pk=o.delivery_id, lease_token=o.token, state=Delivery.State.SENDING).update(
-        state=state, reason="Its result could not be stored; see the log.", claimed_by="", lease_token=None, lease_until=None, finished_at=o.at
+        state=state,
+        reason="Its result could not be stored; see the log.",
+        claimed_by="",
+        lease_token=None,
+        lease_until=None,
+        finished_at=o.at,
     )
 
 
@@ -249,7 +319,12 @@ def forgo(tokens: Collection[int]) -> int:
 
 def next_due(at: datetime) -> float:
     """Seconds until the next waiting delivery is due, at most 1: how long a sender may rest."""
-    soonest = Delivery.objects.filter(state=Delivery.State.PENDING).order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    soonest = (
+        Delivery.objects.filter(state=Delivery.State.PENDING)
+        .order_by("next_attempt_at")
+        .values_list("next_attempt_at", flat=True)
+        .first()
+    )
     return 1.0 if soonest is None else min(1.0, max(0.02, (soonest - at).total_seconds()))
 
 
@@ -257,5 +332,9 @@ def release_due(at: datetime | None = None) -> int:
     """Judge anew the open alerts that a silence or a snooze holds: what still fires is sent when those end."""
     at = at or database_now()
     with transaction.atomic():
-        held = list(Alert.objects.filter(resolved_at=None, hold_reason__in=["silenced", "snoozed", "in_maintenance"]).order_by("pk")[:500].select_for_update())
+        held = list(
+            Alert.objects.filter(resolved_at=None, hold_reason__in=["silenced", "snoozed", "in_maintenance"])
+            .order_by("pk")[:500]
+            .select_for_update()
+        )
         return telling.reconsider(held, at=at)

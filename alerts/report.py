@@ -74,7 +74,11 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
     for r in reports:
         alert = known.get(r.identity)
         verb = engine.react(
-            open_severity=alert.severity if alert else None, open_event=alert.event if alert else None, failing=r.failing, severity=r.severity, event=r.event
+            open_severity=alert.severity if alert else None,
+            open_event=alert.event if alert else None,
+            failing=r.failing,
+            severity=r.severity,
+            event=r.event,
         )
         if verb == "open":
             alert = known[r.identity] = _new(r)
@@ -119,7 +123,12 @@ def close(alerts: list[Alert], *, at: datetime, by: Actor, quiet: bool = False, 
     """Resolve open alerts: drop what was not told, tell recovery to those who were told, release what they explained."""
     silences = {a.held_by for a in alerts if a.held_by}
     for alert in alerts:
-        alert.status, alert.resolved_at, alert.resolved_by, alert.updated_at = Alert.Status.RESOLVED, at, by.name if manual else "", at
+        alert.status, alert.resolved_at, alert.resolved_by, alert.updated_at = (
+            Alert.Status.RESOLVED,
+            at,
+            by.name if manual else "",
+            at,
+        )
         alert.hold_reason, alert.held_by = "", None
     sets.write(alerts, ["status", "resolved_at", "resolved_by", "updated_at", "hold_reason", "held_by"])
     alert_closed.send(Alert, alerts=alerts, at=at, by=by, manual=manual)
@@ -131,7 +140,11 @@ def close(alerts: list[Alert], *, at: datetime, by: Actor, quiet: bool = False, 
 
 def _open_alerts(reports: Sequence[Report]) -> dict[tuple[str, str, str, str], Alert]:
     wanted = {r.identity for r in reports}
-    rows = Alert.objects.select_for_update().filter(resolved_at=None, entity_id__in={r.entity_id for r in reports}).order_by("pk")
+    rows = (
+        Alert.objects.select_for_update()
+        .filter(resolved_at=None, entity_id__in={r.entity_id for r in reports})
+        .order_by("pk")
+    )
     return {k: a for a in rows if (k := (a.source, a.condition, a.entity_type, a.entity_id)) in wanted}
 
 
@@ -145,5 +158,11 @@ def _new(r: Report) -> Alert:
 
 
 def _follow(alert: Alert, r: Report) -> None:
-    alert.severity, alert.event, alert.title, alert.message, alert.updated_at = r.severity, r.event, (r.title or alert.title)[:300], r.message, r.at
+    alert.severity, alert.event, alert.title, alert.message, alert.updated_at = (
+        r.severity,
+        r.event,
+        (r.title or alert.title)[:300],
+        r.message,
+        r.at,
+    )
     alert.evidence = {**alert.evidence, **r.evidence}

@@ -23,7 +23,14 @@ def connect() -> None:
 def on_restored(sender: object, at: datetime, **_: Any) -> None:
     """Let the backup's unsent messages expire."""
     with transaction.atomic():
-        waiting = Delivery.objects.filter(state__in=[Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.HELD], created_at__lt=at)
+        waiting = Delivery.objects.filter(
+            state__in=[Delivery.State.PENDING, Delivery.State.SENDING, Delivery.State.HELD], created_at__lt=at
+        )
         waiting.update(
-            state=Delivery.State.EXPIRED, reason="A backup was restored; this message belongs to the time before it.", claimed_by="", lease_token=None, lease_until=None, finished_at=at
+            state=Delivery.State.EXPIRED,
+            reason="A backup was restored; this message belongs to the time before it.",
+            claimed_by="",
+            lease_token=None,
+            lease_until=None,
+            finished_at=at,
         )

@@ -83,7 +83,9 @@ class Sender(Resident):
             return 0.0 if self.in_flight < self.capacity and len(rows) > 1 else 0.05
         return outbox.next_due(at) if not self.in_flight else min(0.25, outbox.next_due(at))
 
-    def _launch(self, row: Delivery, kind: Kind | DeliveryError, message: Message | None, at: datetime, claimed: float) -> None:
+    def _launch(
+        self, row: Delivery, kind: Kind | DeliveryError, message: Message | None, at: datetime, claimed: float
+    ) -> None:
         began = time.monotonic()
 
         def ours() -> bool:
@@ -93,7 +95,14 @@ class Sender(Resident):
             if answer is None:
                 self.unbegun.put(row)
             else:
-                self.done.put(_outcome(row, answer, at + timedelta(seconds=time.monotonic() - claimed), (time.monotonic() - began) * 1000))
+                self.done.put(
+                    _outcome(
+                        row,
+                        answer,
+                        at + timedelta(seconds=time.monotonic() - claimed),
+                        (time.monotonic() - began) * 1000,
+                    )
+                )
             self.bell.set()
 
         if isinstance(kind, DeliveryError) or message is None:
@@ -108,7 +117,9 @@ class Sender(Resident):
         while not self.unbegun.empty():
             row = self.unbegun.get()
             self.in_flight -= 1
-            outbox.give_back([row])  # changes nothing where the row has gone to another; should the database be away, the lease frees it
+            outbox.give_back(
+                [row]
+            )  # changes nothing where the row has gone to another; should the database be away, the lease frees it
         outcomes = []
         while not self.done.empty():
             outcomes.append(self.done.get())
@@ -153,7 +164,10 @@ async def _engine() -> HttpEngine:
 def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | DeliveryError, Message | None]]:
     """Everything that needs the database, before anything goes out. A row that cannot be prepared ends as permanent."""
     providers = {p.provider: p.values() for p in ProviderSettings.objects.all()}
-    keys = {(c.alert_id, c.destination_key): c.provider_id for c in Conversation.objects.filter(alert__in=[r.alert_id for r in rows if r.alert_id])}
+    keys = {
+        (c.alert_id, c.destination_key): c.provider_id
+        for c in Conversation.objects.filter(alert__in=[r.alert_id for r in rows if r.alert_id])
+    }
     letters: list[tuple[Delivery, Kind | DeliveryError, Message | None]] = []
     for row in rows:
         try:
@@ -163,12 +177,21 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
                 letters.append((row, DeliveryError(obstacle, permanent=True), None))
                 continue
             message = message_from(
-                row.notice.snapshot, delivery_id=row.pk, attempt=row.attempt, provider_id=keys.get((row.alert_id or 0, row.destination_key), "")
+                row.notice.snapshot,
+                delivery_id=row.pk,
+                attempt=row.attempt,
+                provider_id=keys.get((row.alert_id or 0, row.destination_key), ""),
             )
             letters.append((row, kind, message))
         except Exception as error:  # one bad row must not stop the others (it is parked, with its reason)
             log.exception("delivery %s cannot be prepared", row.pk)
-            letters.append((row, DeliveryError(f"It could not be prepared ({type(error).__name__}); see the log.", permanent=True), None))
+            letters.append(
+                (
+                    row,
+                    DeliveryError(f"It could not be prepared ({type(error).__name__}); see the log.", permanent=True),
+                    None,
+                )
+            )
     return letters
 
 
@@ -176,7 +199,9 @@ def _always() -> bool:
     return True
 
 
-async def send_http(engine: HttpEngine, kind: HttpChannel, message: Message, ours: Callable[[], bool] = _always) -> Receipt | DeliveryError | None:
+async def send_http(
+    engine: HttpEngine, kind: HttpChannel, message: Message, ours: Callable[[], bool] = _always
+) -> Receipt | DeliveryError | None:
     """One request; every way it can end is an answer, never an exception. None: not begun, as it is no longer surely `ours`."""
     if not ours():
         return None
@@ -210,11 +235,21 @@ def send_threaded(kind: Kind, message: Message, ours: Callable[[], bool] = _alwa
 
 
 def _outcome(row: Delivery, answer: Receipt | DeliveryError, at: datetime, duration_ms: float) -> outbox.Outcome:
-    common = {"delivery_id": row.pk, "token": row.lease_token or 0, "n": row.attempt, "at": at, "duration_ms": round(duration_ms, 1)}
+    common = {
+        "delivery_id": row.pk,
+        "token": row.lease_token or 0,
+        "n": row.attempt,
+        "at": at,
+        "duration_ms": round(duration_ms, 1),
+    }
     if isinstance(answer, Receipt):
-        return outbox.Outcome(outcome="delivered", code=answer.code, provider_id=answer.provider_id, answer=answer.answer, **common)
+        return outbox.Outcome(
+            outcome="delivered", code=answer.code, provider_id=answer.provider_id, answer=answer.answer, **common
+        )
     outcome = "permanent" if answer.permanent else "ambiguous" if answer.ambiguous else "retry"
-    return outbox.Outcome(outcome=outcome, code=answer.code, error=str(answer), retry_after=answer.retry_after, **common)
+    return outbox.Outcome(
+        outcome=outcome, code=answer.code, error=str(answer), retry_after=answer.retry_after, **common
+    )
 
 
 def send_now(row: Delivery) -> Delivery:
@@ -222,7 +257,11 @@ def send_now(row: Delivery) -> Delivery:
     at = database_now()
     token = time.monotonic_ns() & 0x3FFFFFFFFFFFFFFF
     if not Delivery.objects.filter(pk=row.pk, state=Delivery.State.PENDING).update(
-        state=Delivery.State.SENDING, lease_token=token, lease_until=at + timedelta(seconds=45), claimed_by=WORKER_ID, attempt=1
+        state=Delivery.State.SENDING,
+        lease_token=token,
+        lease_until=at + timedelta(seconds=45),
+        claimed_by=WORKER_ID,
+        attempt=1,
     ):
         row.refresh_from_db()
         return row
@@ -230,7 +269,9 @@ def send_now(row: Delivery) -> Delivery:
     began = time.monotonic()
     ((_, kind, message),) = prepare([row], at)
     if isinstance(kind, DeliveryError) or message is None:
-        answer: Receipt | DeliveryError = kind if isinstance(kind, DeliveryError) else DeliveryError("nothing to send", permanent=True)
+        answer: Receipt | DeliveryError = (
+            kind if isinstance(kind, DeliveryError) else DeliveryError("nothing to send", permanent=True)
+        )
     elif isinstance(kind, HttpChannel):
         answer = asyncio.run(_alone(kind, message))
     else:

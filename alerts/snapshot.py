@@ -29,12 +29,24 @@ def alert_body(a: Alert) -> dict[str, Any]:
 
 
 def notice(
-    a: Alert, kind: str, at: datetime, names: Names, *, started_at: datetime | None = None, was: str = "", by: str = "", not_before: datetime | None = None
+    a: Alert,
+    kind: str,
+    at: datetime,
+    names: Names,
+    *,
+    started_at: datetime | None = None,
+    was: str = "",
+    by: str = "",
+    not_before: datetime | None = None,
 ) -> Notice:
     """An unsaved notice of an alert; its seq is the alert's `next_seq` before it."""
     recovered = kind == Notice.Kind.RECOVERED
     type_ = engine.recovery_type(a.source, a.event) if recovered else engine.wire_type(a.source, a.event)
-    client, site, service = names.clients.get(a.client_id or 0), names.sites.get(a.site_id or 0), names.services.get(a.service_id or 0)
+    client, site, service = (
+        names.clients.get(a.client_id or 0),
+        names.sites.get(a.site_id or 0),
+        names.services.get(a.service_id or 0),
+    )
     began = started_at or a.created_at
     lasted = (at - began).total_seconds()
     cause = (a.verdict or {}).get("summary") or a.message
@@ -49,7 +61,9 @@ def notice(
         rows.append(("Resolved by", by))
     links = [{"rel": "open", "label": "Open alert", "url": portal_url(f"/alerts/{a.pk}/")}]
     if not recovered:
-        links.insert(0, {"rel": "acknowledge", "label": "Acknowledge", "url": portal_url(f"/alerts/{a.pk}/#acknowledge")})
+        links.insert(
+            0, {"rel": "acknowledge", "label": "Acknowledge", "url": portal_url(f"/alerts/{a.pk}/#acknowledge")}
+        )
     if a.links.get("report"):
         links.append({"rel": "report", "label": "Open report", "url": a.links["report"]})
     incident = {}

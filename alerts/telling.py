@@ -48,14 +48,27 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
             o.alert.hold_reason, o.alert.held_by = reason, silence
         o.alert.next_seq += 1
         changed.append(o.alert)
-        notices.append((o, f, snapshot.notice(o.alert, o.kind, o.at, around.names, started_at=o.started_at, was=o.was, not_before=o.not_before)))
+        notices.append(
+            (
+                o,
+                f,
+                snapshot.notice(
+                    o.alert, o.kind, o.at, around.names, started_at=o.started_at, was=o.was, not_before=o.not_before
+                ),
+            )
+        )
     Notice.objects.bulk_create([n for _, _, n in notices])
     deliveries, decisions = [], []
     for o, f, notice in notices:
         plan = engine.route(f, around.rules, o.at, usable=around.usable, owners=around.owners)
-        decisions += [Decision(notice=notice, rule=rule[:120], outcome=outcome, reason=reason[:300]) for rule, outcome, reason in plan.decisions]
+        decisions += [
+            Decision(notice=notice, rule=rule[:120], outcome=outcome, reason=reason[:300])
+            for rule, outcome, reason in plan.decisions
+        ]
         if o.alert.hold_reason:
-            decisions.append(Decision(notice=notice, rule=o.alert.hold_reason, outcome="held", reason=around.why(o.alert)[:300]))
+            decisions.append(
+                Decision(notice=notice, rule=o.alert.hold_reason, outcome="held", reason=around.why(o.alert)[:300])
+            )
         for told in plan.told:
             deliveries.append(_delivery(notice, o, told, around))
     Delivery.objects.bulk_create(deliveries)
@@ -90,7 +103,11 @@ def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, b
         for row in per_alert[alert.pk]:
             untouched = row.state == Delivery.State.HELD or (row.state == Delivery.State.PENDING and row.attempt == 0)
             if untouched:
-                row.state, row.reason, row.finished_at = Delivery.State.EXPIRED, "It recovered before this was sent.", at
+                row.state, row.reason, row.finished_at = (
+                    Delivery.State.EXPIRED,
+                    "It recovered before this was sent.",
+                    at,
+                )
                 dropped.append(row)
             elif row.state in TOLD or row.state in (Delivery.State.SENDING, Delivery.State.PENDING):
                 told[row.destination_key] = row
@@ -123,7 +140,9 @@ def hold_children(parents: list[Alert]) -> int:
     entities = [p.entity for p in parents if p.condition == "health" and p.event != "degraded"]
     if not entities:
         return 0
-    children = list(Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="").order_by("pk").select_for_update())
+    children = list(
+        Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="").order_by("pk").select_for_update()
+    )
     return _hold(children, "explained_by_parent", None)
 
 
@@ -133,14 +152,21 @@ def _hold(alerts: list[Alert], reason: str, silence: int | None) -> int:
         alert.hold_reason, alert.held_by = reason, silence
     sets.write(alerts, ["hold_reason", "held_by"])
     held = Delivery.objects.filter(alert__in=alerts, state=Delivery.State.PENDING, attempt=0)
-    Decision.objects.bulk_create(Decision(notice_id=n, rule=reason, outcome="held", reason="") for n in held.values_list("notice_id", flat=True).distinct())
+    Decision.objects.bulk_create(
+        Decision(notice_id=n, rule=reason, outcome="held", reason="")
+        for n in held.values_list("notice_id", flat=True).distinct()
+    )
     return held.update(state=Delivery.State.HELD, hold_reason=reason, silence_id=silence)
 
 
 def release_children(parents: list[Alert], *, at: datetime) -> int:
     """A parent has closed, or is only degraded now: what it explained is looked at again, after a grace in which a child may recover as well."""
     entities = [p.entity for p in parents]
-    children = list(Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="explained_by_parent").order_by("pk").select_for_update())
+    children = list(
+        Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="explained_by_parent")
+        .order_by("pk")
+        .select_for_update()
+    )
     return reconsider(children, at=at, not_before=at + CHILD_GRACE)
 
 
@@ -152,7 +178,10 @@ def release_flapping(ended: list[Alert], *, at: datetime) -> int:
             calm |= Q(entity_type=alert.entity_type, entity_id=alert.entity_id)
     if not calm:
         return 0
-    return reconsider(list(Alert.objects.filter(calm, resolved_at=None, hold_reason="flapping").order_by("pk").select_for_update()), at=at)
+    return reconsider(
+        list(Alert.objects.filter(calm, resolved_at=None, hold_reason="flapping").order_by("pk").select_for_update()),
+        at=at,
+    )
 
 
 def reconsider(alerts: list[Alert], *, at: datetime, not_before: datetime | None = None) -> int:
@@ -170,23 +199,27 @@ def reconsider(alerts: list[Alert], *, at: datetime, not_before: datetime | None
         changed += 1
         if reason:
             _hold([alert], reason, silence)
-            Delivery.objects.filter(alert=alert, state=Delivery.State.HELD).update(hold_reason=reason, silence_id=silence)
+            Delivery.objects.filter(alert=alert, state=Delivery.State.HELD).update(
+                hold_reason=reason, silence_id=silence
+            )
         else:
             alert.hold_reason, alert.held_by = "", None
             released.append(alert)
     if released:
         sets.write(released, ["hold_reason", "held_by"])
         rows = Delivery.objects.filter(alert__in=released, state=Delivery.State.HELD)
-        rows.update(state=Delivery.State.PENDING, hold_reason="", next_attempt_at=max(at, not_before) if not_before else at)
+        rows.update(
+            state=Delivery.State.PENDING, hold_reason="", next_attempt_at=max(at, not_before) if not_before else at
+        )
         bells.ring_on_commit(bells.SEND)
     return changed
 
 
 def drop_delayed(alerts: list[Alert], *, at: datetime, reason: str) -> int:
     """Somebody took it: delayed messages that were not attempted are not sent any more."""
-    return Delivery.objects.filter(alert__in=alerts, state__in=[Delivery.State.PENDING, Delivery.State.HELD], attempt=0, only_while_open=True).update(
-        state=Delivery.State.EXPIRED, reason=reason, finished_at=at
-    )
+    return Delivery.objects.filter(
+        alert__in=alerts, state__in=[Delivery.State.PENDING, Delivery.State.HELD], attempt=0, only_while_open=True
+    ).update(state=Delivery.State.EXPIRED, reason=reason, finished_at=at)
 
 
 def end_silences(silences: Collection[int], *, at: datetime) -> int:
@@ -194,7 +227,9 @@ def end_silences(silences: Collection[int], *, at: datetime) -> int:
     if not silences:
         return 0
     open_still = Alert.objects.filter(resolved_at=None, held_by__in=silences).order_by().values("held_by")
-    over = Silence.objects.filter(pk__in=silences, until_recovered=True, ends_at=None, cancelled_at=None, starts_at__lt=at)
+    over = Silence.objects.filter(
+        pk__in=silences, until_recovered=True, ends_at=None, cancelled_at=None, starts_at__lt=at
+    )
     return over.exclude(pk__in=open_still).update(ends_at=at)
 
 

@@ -17,7 +17,10 @@ FULL = bool(os.environ.get("FULL"))
 def _peers(tls: bool) -> dict[str, Any]:
     with stage.directory() as directory, stage.nginx(directory) as (http, https, _):
         url = f"https://127.0.0.1:{https}/" if tls else f"http://127.0.0.1:{http}/"
-        return {"blackbox": peers.blackbox(directory, url, 8), "check_http": peers.check_http(https if tls else http, tls)}
+        return {
+            "blackbox": peers.blackbox(directory, url, 8),
+            "check_http": peers.check_http(https if tls else http, tls),
+        }
 
 
 MEASUREMENTS: dict[str, Callable[[], Any]] = {

@@ -24,7 +24,15 @@ def run(monitors: int, interval: float, seconds: float, warm: float = 15) -> dic
         directory = stack.enter_context(stage.directory())
         http, _, _ = stack.enter_context(stage.nginx(directory))
         env = stage.ours("", "", directory)
-        seed(env, "--count", str(monitors), "--interval", str(interval), "--config", json.dumps({"url": f"http://127.0.0.1:{http}/"}))
+        seed(
+            env,
+            "--count",
+            str(monitors),
+            "--interval",
+            str(interval),
+            "--config",
+            json.dumps({"url": f"http://127.0.0.1:{http}/"}),
+        )
         port = stage.free_port()
         portal = stack.enter_context(stage.process("up", "--port", str(port), env=env, log=directory / "log"))
         database = directory / "watchkeeper.sqlite3"

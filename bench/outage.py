@@ -50,25 +50,78 @@ def run(good: int, silent: int, dead_names: int, interval: float, seconds: float
         http, _, _ = stack.enter_context(stage.nginx(directory))
         quiet = Silence()
         env = stage.ours(pg.create_database("bench"), vk.url(), directory)
-        seed(env, "--count", str(good), "--interval", str(interval), "--name", "good", "--config", json.dumps({"url": f"http://127.0.0.1:{http}/"}))
+        seed(
+            env,
+            "--count",
+            str(good),
+            "--interval",
+            str(interval),
+            "--name",
+            "good",
+            "--config",
+            json.dumps({"url": f"http://127.0.0.1:{http}/"}),
+        )
         for name in ("probe", "page"):
             stack.enter_context(stage.process("up", "--only", name, env=env, log=directory / "log"))
         with psycopg.connect(env["DATABASE_URL"], autocommit=True) as db:
             until = time.monotonic() + 120
-            while db.execute("SELECT count(*) FROM monitors_monitor WHERE state <> 'up'").fetchone()[0] and time.monotonic() < until:
+            while (
+                db.execute("SELECT count(*) FROM monitors_monitor WHERE state <> 'up'").fetchone()[0]
+                and time.monotonic() < until
+            ):
                 time.sleep(0.5)
             time.sleep(interval)
             calm = _measure(db, seconds)
             if silent:
-                seed(env, "--count", str(silent), "--interval", "20", "--timeout", "10", "--name", "silent", "--config", json.dumps({"url": f"http://127.0.0.1:{quiet.port}/"}))
+                seed(
+                    env,
+                    "--count",
+                    str(silent),
+                    "--interval",
+                    "20",
+                    "--timeout",
+                    "10",
+                    "--name",
+                    "silent",
+                    "--config",
+                    json.dumps({"url": f"http://127.0.0.1:{quiet.port}/"}),
+                )
             if dead_names:
-                seed(env, "--count", str(dead_names), "--interval", "20", "--timeout", "5", "--name", "dead", "--config", json.dumps({"url": "http://no-such-name.invalid/"}))
+                seed(
+                    env,
+                    "--count",
+                    str(dead_names),
+                    "--interval",
+                    "20",
+                    "--timeout",
+                    "5",
+                    "--name",
+                    "dead",
+                    "--config",
+                    json.dumps({"url": "http://no-such-name.invalid/"}),
+                )
             for _ in range(5):
                 time.sleep(5)
-                print("waiting", db.execute("SELECT count(*) FILTER (WHERE lease_token IS NOT NULL), count(*) FILTER (WHERE next_due_at < now() AND lease_token IS NULL), max(now() - next_due_at) FROM monitors_probestate").fetchone(), file=sys.stderr)
+                print(
+                    "waiting",
+                    db.execute(
+                        "SELECT count(*) FILTER (WHERE lease_token IS NOT NULL), count(*) FILTER (WHERE next_due_at < now() AND lease_token IS NULL), max(now() - next_due_at) FROM monitors_probestate"
+                    ).fetchone(),
+                    file=sys.stderr,
+                )
             storm = _measure(db, seconds)
-            wrong = db.execute("SELECT count(*) FROM monitors_result r JOIN monitors_monitor m ON m.id = r.monitor_id WHERE m.name LIKE 'good%' AND r.status <> 1").fetchone()[0]
-        return {"good": good, "silent": silent, "dead_names": dead_names, "calm": calm, "outage": storm, "good_reported_not_up": wrong, "log": (directory / "log").read_text()[-3000:]}
+            wrong = db.execute(
+                "SELECT count(*) FROM monitors_result r JOIN monitors_monitor m ON m.id = r.monitor_id WHERE m.name LIKE 'good%' AND r.status <> 1"
+            ).fetchone()[0]
+        return {
+            "good": good,
+            "silent": silent,
+            "dead_names": dead_names,
+            "calm": calm,
+            "outage": storm,
+            "good_reported_not_up": wrong,
+            "log": (directory / "log").read_text()[-3000:],
+        }
 
 
 def _measure(db: psycopg.Connection, seconds: float) -> dict[str, float]:

@@ -42,7 +42,7 @@ def run(monitors: int, results: int, asked: int = 40) -> dict[str, object]:
         per_day, days = max(1, results // monitors // 4), 4
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         began = time.monotonic()
-        code = "import django; django.setup()\nfrom monitors import partitions\nfrom datetime import date, timedelta\nt = date.fromisoformat('{}')\npartitions.ensure(t - timedelta(days=8), t + timedelta(days=3))".format(today.date())
+        code = f"import django; django.setup()\nfrom monitors import partitions\nfrom datetime import date, timedelta\nt = date.fromisoformat('{today.date()}')\npartitions.ensure(t - timedelta(days=8), t + timedelta(days=3))"
         subprocess.run([sys.executable, "-c", code], env=env, cwd=stage.ROOT, check=True)
         with psycopg.connect(env["DATABASE_URL"], autocommit=True) as db:
             db.execute("UPDATE monitors_monitor SET state = 'up'")
@@ -52,14 +52,31 @@ def run(monitors: int, results: int, asked: int = 40) -> dict[str, object]:
             db.execute(ROLL, {"period": "d", "start": today - timedelta(days=90), "step": 86400, "n": 90})
             db.execute("ANALYZE")
             first = db.execute("SELECT min(id) FROM monitors_monitor").fetchone()[0]
-            rows = db.execute("SELECT sum(reltuples)::bigint FROM pg_class WHERE relname LIKE 'monitors_result_2%'").fetchone()[0]
+            rows = db.execute(
+                "SELECT sum(reltuples)::bigint FROM pg_class WHERE relname LIKE 'monitors_result_2%'"
+            ).fetchone()[0]
         filled = time.monotonic() - began
-        subprocess.run([sys.executable, "manage.py", "createowner", "--email", OWNER, "--password", PASSWORD], env=env, cwd=stage.ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "manage.py", "createowner", "--email", OWNER, "--password", PASSWORD],
+            env=env,
+            cwd=stage.ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         token = subprocess.run(
-            [sys.executable, "manage.py", "createtoken", "--email", OWNER, "--scopes", "read"], env=env, cwd=stage.ROOT, check=True, capture_output=True, text=True
+            [sys.executable, "manage.py", "createtoken", "--email", OWNER, "--scopes", "read"],
+            env=env,
+            cwd=stage.ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout.strip()
         port = stage.free_port()
-        stack.enter_context(stage.process("up", "--only", "web", "--port", str(port), env=env | {"WEB_PROCESSES": "1"}, log=directory / "log"))
+        stack.enter_context(
+            stage.process(
+                "up", "--only", "web", "--port", str(port), env=env | {"WEB_PROCESSES": "1"}, log=directory / "log"
+            )
+        )
         base = f"http://127.0.0.1:{port}"
         _wait(base)
         session = _sign_in(base)
@@ -75,7 +92,10 @@ def run(monitors: int, results: int, asked: int = 40) -> dict[str, object]:
             ("API alerts", "/api/v1/alerts?limit=50", {"Authorization": f"Bearer {token}"}),
         ):
             times = sorted(_time(base + path, headers) for _ in range(asked))
-            figures[name] = {"p50_ms": round(times[len(times) // 2], 1), "p95_ms": round(times[int(len(times) * 0.95)], 1)}
+            figures[name] = {
+                "p50_ms": round(times[len(times) // 2], 1),
+                "p95_ms": round(times[int(len(times) * 0.95)], 1),
+            }
         return {"monitors": monitors, "results": int(rows or 0), "filled_s": round(filled), **figures}
 
 
@@ -98,8 +118,12 @@ def _sign_in(base: str) -> str:
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     page = opener.open(base + "/login/", timeout=10).read().decode()
     mark = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-    data = urlencode({"login": OWNER, "password": PASSWORD, "csrfmiddlewaretoken": mark.group(1) if mark else ""}).encode()
-    opener.open(urllib.request.Request(base + "/login/", data=data, headers={"Referer": base + "/login/"}), timeout=10).read()
+    data = urlencode(
+        {"login": OWNER, "password": PASSWORD, "csrfmiddlewaretoken": mark.group(1) if mark else ""}
+    ).encode()
+    opener.open(
+        urllib.request.Request(base + "/login/", data=data, headers={"Referer": base + "/login/"}), timeout=10
+    ).read()
     return "; ".join(f"{c.name}={c.value}" for c in jar)
 
 

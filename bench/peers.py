@@ -29,7 +29,14 @@ def blackbox(directory: Path, url: str, seconds: float, clients: int = 32) -> di
     (directory / "blackbox.yml").write_text(CONFIG)
     port = stage.free_port()
     process = subprocess.Popen(
-        [str(BLACKBOX), f"--config.file={directory}/blackbox.yml", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [
+            str(BLACKBOX),
+            f"--config.file={directory}/blackbox.yml",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         time.sleep(1.5)
@@ -53,7 +60,12 @@ def blackbox(directory: Path, url: str, seconds: float, clients: int = 32) -> di
         for t in threads:
             t.join()
         spent, lasted, n = stage.cpu_seconds([watched]) - before, time.monotonic() - began, sum(done)
-        return {"peer": "blackbox_exporter", "per_s": round(n / lasted), "cpu_ms": round(spent / max(1, n) * 1000, 3), "bad": sum(bad)}
+        return {
+            "peer": "blackbox_exporter",
+            "per_s": round(n / lasted),
+            "cpu_ms": round(spent / max(1, n) * 1000, 3),
+            "bad": sum(bad),
+        }
     finally:
         process.terminate()
         process.wait(10)
@@ -74,4 +86,9 @@ def check_http(url_port: int, tls: bool, count: int = 400, parallel: int = 8) ->
     bad += sum(p.wait() != 0 for p in running)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"peer": "check_http", "per_s": round(count / (time.monotonic() - began)), "cpu_ms": round(spent / count * 1000, 3), "bad": bad}
+    return {
+        "peer": "check_http",
+        "per_s": round(count / (time.monotonic() - began)),
+        "cpu_ms": round(spent / count * 1000, 3),
+        "bad": bad,
+    }

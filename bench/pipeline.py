@@ -20,7 +20,9 @@ from tests.rig.valkey import Valkey
 
 def seed(env: dict[str, str], *arguments: str) -> None:
     """Rows through `bench.seed`."""
-    subprocess.run([sys.executable, "-m", "bench.seed", *arguments], env=env, cwd=stage.ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "bench.seed", *arguments], env=env, cwd=stage.ROOT, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def postgres_family(pg: Postgres) -> list[psutil.Process]:
@@ -42,19 +44,28 @@ def run(scheme: str, monitors: int, interval: float, seconds: float, warm: float
         config = {"url": url}
         seed(env, "--count", str(monitors), "--interval", str(interval), "--config", json.dumps(config))
         log = directory / "log"
-        workers = [stack.enter_context(stage.process("up", "--only", name, env=env, log=log)) for name in ("probe", "page")]
+        workers = [
+            stack.enter_context(stage.process("up", "--only", name, env=env, log=log)) for name in ("probe", "page")
+        ]
         print("processes:", *(w.pid for w in workers), file=sys.stderr, flush=True)
         with psycopg.connect(env["DATABASE_URL"], autocommit=True) as db:
             until = time.monotonic() + 60
             while not _count(db) and time.monotonic() < until:
                 time.sleep(0.5)
             born = time.monotonic()
-            while db.execute("SELECT count(*) FROM monitors_monitor WHERE state = 'pending'").fetchone()[0] and time.monotonic() - born < 120:
+            while (
+                db.execute("SELECT count(*) FROM monitors_monitor WHERE state = 'pending'").fetchone()[0]
+                and time.monotonic() - born < 120
+            ):
                 time.sleep(0.5)
             born = time.monotonic() - born
             print("all known after", born, log.read_text()[-1500:], file=sys.stderr, flush=True)
             time.sleep(warm)
-            parts = {"probe": stage.family(workers[0]), "page": stage.family(workers[1]), "postgres": postgres_family(pg)}
+            parts = {
+                "probe": stage.family(workers[0]),
+                "page": stage.family(workers[1]),
+                "postgres": postgres_family(pg),
+            }
             before, cpu = _count(db), {name: stage.cpu_seconds(ps) for name, ps in parts.items()}
             began, lag = time.monotonic(), 0.0
             while time.monotonic() - began < seconds:
@@ -65,7 +76,9 @@ def run(scheme: str, monitors: int, interval: float, seconds: float, warm: float
             split = {name: stage.cpu_seconds(ps) - cpu[name] for name, ps in parts.items()}
             spent = sum(split.values())
             bad = db.execute("SELECT count(*) FROM monitors_result WHERE status <> 1").fetchone()[0]
-            latency = db.execute("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY total_ms), percentile_cont(0.99) WITHIN GROUP (ORDER BY total_ms) FROM (SELECT total_ms FROM monitors_result ORDER BY ts DESC LIMIT 50000) t").fetchone()
+            latency = db.execute(
+                "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY total_ms), percentile_cont(0.99) WITHIN GROUP (ORDER BY total_ms) FROM (SELECT total_ms FROM monitors_result ORDER BY ts DESC LIMIT 50000) t"
+            ).fetchone()
         text = log.read_text() if log.exists() else ""
         return {
             "scheme": scheme, "monitors": monitors, "due_per_s": round(monitors / interval), "stored_per_s": round(stored / lasted), "cpu_ms": round(spent / max(1, stored) * 1000, 3),
@@ -79,7 +92,11 @@ def _count(db: psycopg.Connection) -> int:
 
 
 def _lag(db: psycopg.Connection) -> float:
-    return float(db.execute("SELECT COALESCE(max(extract(epoch FROM now() - next_due_at)), 0) FROM monitors_probestate WHERE lease_token IS NULL AND active").fetchone()[0])
+    return float(
+        db.execute(
+            "SELECT COALESCE(max(extract(epoch FROM now() - next_due_at)), 0) FROM monitors_probestate WHERE lease_token IS NULL AND active"
+        ).fetchone()[0]
+    )
 
 
 if __name__ == "__main__":

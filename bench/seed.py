@@ -36,16 +36,31 @@ def main() -> None:
     config = json.loads(given.config)
     rows = Monitor.objects.bulk_create(
         [
-            Monitor(client=client, name=f"{given.name} {n}", kind="http", config=config, interval_seconds=int(given.interval), timeout_seconds=given.timeout, trusted=True, state_since=at)
+            Monitor(
+                client=client,
+                name=f"{given.name} {n}",
+                kind="http",
+                config=config,
+                interval_seconds=int(given.interval),
+                timeout_seconds=given.timeout,
+                trusted=True,
+                state_since=at,
+            )
             for n in range(given.count)
         ],
         batch_size=2000,
     )
     ProbeState.objects.bulk_create(
-        [ProbeState(monitor=m, probe=probe, next_due_at=engine.first_slot(m.pk, probe.pk, given.interval, at)) for m in rows], batch_size=2000
+        [
+            ProbeState(monitor=m, probe=probe, next_due_at=engine.first_slot(m.pk, probe.pk, given.interval, at))
+            for m in rows
+        ],
+        batch_size=2000,
     )
     if given.webhook:
-        channel = Channel.objects.create(name="bench", type="webhook", config={"url": given.webhook}, group_window_seconds=given.window)
+        channel = Channel.objects.create(
+            name="bench", type="webhook", config={"url": given.webhook}, group_window_seconds=given.window
+        )
         Trigger.objects.create(name="bench").channels.add(channel)
     print(len(rows))
 

@@ -40,7 +40,9 @@ def nginx(directory: Path, workers: int = 1) -> Iterator[tuple[int, int, psutil.
     certificate = authority.issue()
     # What our processes trust: the machine's own bundle (its size is part of the cost) and this authority.
     system = Path("/etc/ssl/certs/ca-certificates.crt")
-    (directory / "trusted.pem").write_bytes((system.read_bytes() if system.is_file() else b"") + authority.trust(directory).read_bytes())
+    (directory / "trusted.pem").write_bytes(
+        (system.read_bytes() if system.is_file() else b"") + authority.trust(directory).read_bytes()
+    )
     (directory / "cert.pem").write_bytes(_bytes(certificate.chain))
     (directory / "key.pem").write_bytes(_bytes(certificate.key))
     config = directory / "nginx.conf"
@@ -51,7 +53,9 @@ def nginx(directory: Path, workers: int = 1) -> Iterator[tuple[int, int, psutil.
         f"server {{ listen 127.0.0.1:{http} backlog=4096; listen 127.0.0.1:{https} ssl backlog=4096; ssl_certificate {directory}/cert.pem; ssl_certificate_key {directory}/key.pem;"
         f" ssl_session_cache off; ssl_session_tickets off; location / {{ return 200 'ok'; }} }} }}\n"
     )
-    process = subprocess.Popen([NGINX, "-c", str(config), "-p", str(directory)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [NGINX, "-c", str(config), "-p", str(directory)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         time.sleep(0.7)
         yield http, https, psutil.Process(process.pid)
@@ -68,7 +72,18 @@ def ours(database_url: str, redis_url: str, directory: Path, **more: str) -> dic
     """The environment of our processes."""
     keys = {"SECRET_KEY": "bench-" + "x" * 50, "ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
-    env = kept | keys | {"DATA_DIR": str(directory), "OUTBOUND_ALLOW": "127.0.0.0/8", "DJANGO_SETTINGS_MODULE": "portal.settings", "LOG_LEVEL": "WARNING", "PYTHONPATH": str(ROOT), "SSL_CERT_FILE": str(directory / "trusted.pem")}
+    env = (
+        kept
+        | keys
+        | {
+            "DATA_DIR": str(directory),
+            "OUTBOUND_ALLOW": "127.0.0.0/8",
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+            "LOG_LEVEL": "WARNING",
+            "PYTHONPATH": str(ROOT),
+            "SSL_CERT_FILE": str(directory / "trusted.pem"),
+        }
+    )
     if database_url:
         env["DATABASE_URL"] = database_url
     if redis_url:
@@ -80,7 +95,14 @@ def ours(database_url: str, redis_url: str, directory: Path, **more: str) -> dic
 def process(*arguments: str, env: dict[str, str], log: Path) -> Iterator[psutil.Process]:
     """One of our commands, ended afterwards with everything it started."""
     with log.open("ab") as file:
-        child = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), *arguments], env=env, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
+        child = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            env=env,
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
     try:
         yield psutil.Process(child.pid)
     finally:

@@ -63,22 +63,63 @@ def run(background: int, failing: int, spread_seconds: float, window: int) -> di
         sites = Sites()
         stack.callback(sites.server.shutdown)
         env = stage.ours(pg.create_database("bench"), vk.url(), directory)
-        seed(env, "--count", str(background), "--interval", "10", "--config", json.dumps({"url": f"http://127.0.0.1:{http}/"}), "--webhook", f"http://127.0.0.1:{sites.port}/told", "--window", str(window))
-        seed(env, "--count", str(failing), "--interval", "10", "--name", "f", "--config", json.dumps({"url": f"http://127.0.0.1:{sites.port}/site"}))
+        seed(
+            env,
+            "--count",
+            str(background),
+            "--interval",
+            "10",
+            "--config",
+            json.dumps({"url": f"http://127.0.0.1:{http}/"}),
+            "--webhook",
+            f"http://127.0.0.1:{sites.port}/told",
+            "--window",
+            str(window),
+        )
+        seed(
+            env,
+            "--count",
+            str(failing),
+            "--interval",
+            "10",
+            "--name",
+            "f",
+            "--config",
+            json.dumps({"url": f"http://127.0.0.1:{sites.port}/site"}),
+        )
         log = directory / "log"
-        workers = [stack.enter_context(stage.process("up", "--only", name, env=env, log=log)) for name in ("probe", "page")]
+        workers = [
+            stack.enter_context(stage.process("up", "--only", name, env=env, log=log)) for name in ("probe", "page")
+        ]
         print("processes:", *(w.pid for w in workers), file=sys.stderr, flush=True)
         with psycopg.connect(env["DATABASE_URL"], autocommit=True) as db:
-            _wait(lambda: db.execute("SELECT count(*) FROM monitors_monitor WHERE state <> 'up'").fetchone()[0] == 0, 180)
+            _wait(
+                lambda: db.execute("SELECT count(*) FROM monitors_monitor WHERE state <> 'up'").fetchone()[0] == 0, 180
+            )
             time.sleep(3)
             if not spread_seconds:
                 # all of them due in the same second
-                db.execute("UPDATE monitors_probestate SET next_due_at = now() + interval '2 seconds' + random() * interval '1 second' WHERE lease_token IS NULL AND monitor_id IN (SELECT id FROM monitors_monitor WHERE name LIKE 'f %')")
+                db.execute(
+                    "UPDATE monitors_probestate SET next_due_at = now() + interval '2 seconds' + random() * interval '1 second' WHERE lease_token IS NULL AND monitor_id IN (SELECT id FROM monitors_monitor WHERE name LIKE 'f %')"
+                )
             sites.failing.add("/site")
             began = time.time()
-            _wait(lambda: db.execute("SELECT count(*) FROM alerts_alert WHERE resolved_at IS NULL").fetchone()[0] >= failing, 120)
+            _wait(
+                lambda: (
+                    db.execute("SELECT count(*) FROM alerts_alert WHERE resolved_at IS NULL").fetchone()[0] >= failing
+                ),
+                120,
+            )
             recorded = time.time() - began
-            _wait(lambda: db.execute("SELECT count(*) FROM alerts_delivery WHERE state IN ('pending', 'sending')").fetchone()[0] == 0, 120)
+            _wait(
+                lambda: (
+                    db.execute("SELECT count(*) FROM alerts_delivery WHERE state IN ('pending', 'sending')").fetchone()[
+                        0
+                    ]
+                    == 0
+                ),
+                120,
+            )
             out = time.time() - began
             lags = [
                 float(r[0])
@@ -87,7 +128,14 @@ def run(background: int, failing: int, spread_seconds: float, window: int) -> di
                     "JOIN (SELECT d.alert_id, min(t.at - make_interval(secs => COALESCE(t.duration_ms, 0) / 1000)) AS at FROM alerts_attempt t JOIN alerts_delivery d ON d.id = t.delivery_id GROUP BY 1) t ON t.alert_id = a.id"
                 )
             ]
-            numbers = {name: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for name, table in (("alerts", "alerts_alert"), ("incidents", "incidents_incident"), ("deliveries", "alerts_delivery"))}
+            numbers = {
+                name: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for name, table in (
+                    ("alerts", "alerts_alert"),
+                    ("incidents", "incidents_incident"),
+                    ("deliveries", "alerts_delivery"),
+                )
+            }
         lags.sort()
         return {
             "background": background, "failing": failing, "window": window, **numbers, "messages": len(sites.told), "all_recorded_s": round(recorded, 2), "all_out_s": round(out, 2),
@@ -103,4 +151,14 @@ def _wait(done: object, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(int(os.environ.get("MONITORS", "5000")), int(os.environ.get("FAILING", "1000")), float(os.environ.get("SPREAD", "0")), int(os.environ.get("WINDOW", "0"))), indent=1))
+    print(
+        json.dumps(
+            run(
+                int(os.environ.get("MONITORS", "5000")),
+                int(os.environ.get("FAILING", "1000")),
+                float(os.environ.get("SPREAD", "0")),
+                int(os.environ.get("WINDOW", "0")),
+            ),
+            indent=1,
+        )
+    )

@@ -67,6 +67,8 @@ def joins(last_alert_at: datetime | None, at: datetime, merge_window_minutes: in
     return last_alert_at is None or at - last_alert_at <= timedelta(minutes=merge_window_minutes)
 
 
-def machine_may_resolve(*, auto_created: bool, auto_resolve: bool, taken_over: bool, responder_status: str, open_alerts: int) -> bool:
+def machine_may_resolve(
+    *, auto_created: bool, auto_resolve: bool, taken_over: bool, responder_status: str, open_alerts: int
+) -> bool:
     """May recovery resolve it? Only what the machine opened, no alert of it open, and no person's decision in the way."""
     return auto_created and auto_resolve and not taken_over and responder_status != RESOLVED and open_alerts == 0

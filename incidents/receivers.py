@@ -31,6 +31,8 @@ def on_changed(sender: object, alerts: list[Alert], at: datetime, change: str, b
         services.alerts_acknowledged(alerts, at, by)
 
 
-def on_closed(sender: object, alerts: list[Alert], at: datetime, by: Actor = PORTAL, manual: bool = False, **_: Any) -> None:
+def on_closed(
+    sender: object, alerts: list[Alert], at: datetime, by: Actor = PORTAL, manual: bool = False, **_: Any
+) -> None:
     """Recovery resolves what the machine opened."""
     services.alerts_closed(alerts, at, by, manual)

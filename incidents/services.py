@@ -23,31 +23,60 @@ from portal.audit import PORTAL, Actor
 from portal.errors import Refused
 
 
-def note(incident: Incident, kind: str, at: datetime, *, by: str = "", text: str = "", data: dict[str, Any] | None = None) -> TimelineEntry:
+def note(
+    incident: Incident, kind: str, at: datetime, *, by: str = "", text: str = "", data: dict[str, Any] | None = None
+) -> TimelineEntry:
     """Add to the timeline; the caller saves `next_seq` with the incident."""
-    entry = TimelineEntry.objects.create(incident=incident, seq=incident.next_seq, at=at, kind=kind, by=by[:200], text=text, data=data or {})
+    entry = TimelineEntry.objects.create(
+        incident=incident, seq=incident.next_seq, at=at, kind=kind, by=by[:200], text=text, data=data or {}
+    )
     incident.next_seq += 1
     return entry
 
 
 def _locked(incident: Incident) -> Incident:
     """Its open alerts first, then itself: whoever closes an alert holds that when it comes for the incident."""
-    list(Alert.objects.filter(resolved_at=None, incident_id=incident.pk).order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
+    list(
+        Alert.objects.filter(resolved_at=None, incident_id=incident.pk)
+        .order_by("pk")
+        .select_for_update(of=("self",))
+        .values_list("pk", flat=True)
+    )
     return Incident.objects.select_for_update().get(pk=incident.pk)
 
 
 # --- The machine's hand ------------------------------------------------------------------------------------------------
 def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
     """Open or join incidents for alerts that were just opened (or raised to critical), in their transaction; attaches each incident to its alert."""
-    wanted = [a for a in alerts if engine.opens_for(a.source, a.severity) and a.client_id and a.incident_id is None and a.event != "flapping"]
+    wanted = [
+        a
+        for a in alerts
+        if engine.opens_for(a.source, a.severity) and a.client_id and a.incident_id is None and a.event != "flapping"
+    ]
     if not wanted:
         return []
-    rules = {r.service_id: r for r in ServiceRules.objects.filter(service__in={a.service_id for a in wanted if a.service_id})}
-    wanted = [a for a in wanted if not (a.service_id in rules and rules[a.service_id].creation == ServiceRules.Creation.MANUAL)]
+    rules = {
+        r.service_id: r for r in ServiceRules.objects.filter(service__in={a.service_id for a in wanted if a.service_id})
+    }
+    wanted = [
+        a
+        for a in wanted
+        if not (a.service_id in rules and rules[a.service_id].creation == ServiceRules.Creation.MANUAL)
+    ]
     down = set(
-        Alert.objects.filter(resolved_at=None, condition="health", severity="critical", entity_id__in={a.parent.partition(":")[2] for a in wanted if a.parent}).values_list("entity_type", "entity_id")
+        Alert.objects.filter(
+            resolved_at=None,
+            condition="health",
+            severity="critical",
+            entity_id__in={a.parent.partition(":")[2] for a in wanted if a.parent},
+        ).values_list("entity_type", "entity_id")
     )
-    keys = {a.pk: engine.cause_key(service=a.service_id, parent=a.parent if tuple(a.parent.split(":", 1)) in down else "", entity=a.entity) for a in wanted}
+    keys = {
+        a.pk: engine.cause_key(
+            service=a.service_id, parent=a.parent if tuple(a.parent.split(":", 1)) in down else "", entity=a.entity
+        )
+        for a in wanted
+    }
     # A child of a monitor that is down joins the parent's own incident; so parents come first where both fail at once.
     for a in wanted:
         if keys[a.pk].startswith("parent:"):
@@ -55,11 +84,18 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
     wanted = _parents_first(wanted, keys)
     # The parent's incident may stand under its service; whoever it explains belongs there too.
     links = IncidentAlert.objects.filter(
-        alert__resolved_at=None, alert__entity_id__in=[k.partition(":")[2] for k in keys.values() if not k.startswith("service:")], incident__auto_created=True, incident__resolved_at=None
+        alert__resolved_at=None,
+        alert__entity_id__in=[k.partition(":")[2] for k in keys.values() if not k.startswith("service:")],
+        incident__auto_created=True,
+        incident__resolved_at=None,
     ).values_list("incident_id", "alert__entity_type", "alert__entity_id")
     entities = {f"{kind}:{entity}": pk for pk, kind, entity in links}
     causes = Q(cause_key__in=set(keys.values()), client__in={a.client_id for a in wanted})
-    opened_rows = Incident.objects.select_for_update().filter(causes | Q(pk__in=entities.values()), auto_created=True, resolved_at=None).order_by("pk")
+    opened_rows = (
+        Incident.objects.select_for_update()
+        .filter(causes | Q(pk__in=entities.values()), auto_created=True, resolved_at=None)
+        .order_by("pk")
+    )
     rows = {i.pk: i for i in opened_rows}
     known = {(i.client_id, i.cause_key): i for i in rows.values()}
     for entity, pk in entities.items():
@@ -82,11 +118,30 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
         known.setdefault((a.client_id, a.entity), incident)
     Incident.objects.bulk_create([i for i, _ in fresh])
     entries = [
-        TimelineEntry(incident=i, seq=1, at=at, kind="opened", by=PORTAL.name, text=f"{a.title}: {a.message}" if a.message else a.title, data={"alert": a.pk}) for i, a in fresh
+        TimelineEntry(
+            incident=i,
+            seq=1,
+            at=at,
+            kind="opened",
+            by=PORTAL.name,
+            text=f"{a.title}: {a.message}" if a.message else a.title,
+            data={"alert": a.pk},
+        )
+        for i, a in fresh
     ]
     touched: dict[int, Incident] = {}
     for i, a in joined:
-        entries.append(TimelineEntry(incident=i, seq=i.next_seq, at=at, kind="joined", by=PORTAL.name, text=f"{a.title}: {a.message}" if a.message else a.title, data={"alert": a.pk}))
+        entries.append(
+            TimelineEntry(
+                incident=i,
+                seq=i.next_seq,
+                at=at,
+                kind="joined",
+                by=PORTAL.name,
+                text=f"{a.title}: {a.message}" if a.message else a.title,
+                data={"alert": a.pk},
+            )
+        )
         i.next_seq += 1
         i.last_alert_at = at
         if a.monitor_id and a.monitor_id not in i.affected_monitor_ids:
@@ -123,7 +178,11 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
         return []
     incidents = {i.pk: i for i in Incident.objects.filter(pk__in=ids).order_by("pk").select_for_update()}
     still: dict[int, int] = defaultdict(int)
-    for pk in IncidentAlert.objects.filter(incident__in=ids, alert__resolved_at=None).exclude(alert__in=[a.pk for a in alerts]).values_list("incident_id", flat=True):
+    for pk in (
+        IncidentAlert.objects.filter(incident__in=ids, alert__resolved_at=None)
+        .exclude(alert__in=[a.pk for a in alerts])
+        .values_list("incident_id", flat=True)
+    ):
         still[pk] += 1
     entries, resolved = [], []
     for a in alerts:
@@ -131,17 +190,38 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
         if i is None:
             continue
         text = f"{a.entity_name}: resolved by {by.name}." if manual else f"{a.entity_name} has recovered."
-        entries.append(TimelineEntry(incident=i, seq=i.next_seq, at=at, kind="alert_resolved", by=by.name, text=text, data={"alert": a.pk}))
+        entries.append(
+            TimelineEntry(
+                incident=i, seq=i.next_seq, at=at, kind="alert_resolved", by=by.name, text=text, data={"alert": a.pk}
+            )
+        )
         i.next_seq += 1
     for i in incidents.values():
-        if engine.machine_may_resolve(auto_created=i.auto_created, auto_resolve=i.auto_resolve, taken_over=i.taken_over, responder_status=i.responder_status, open_alerts=still[i.pk]):
-            i.status, i.responder_status, i.resolved_at, i.resolved_by = Incident.Status.RESOLVED, Incident.Responder.RESOLVED, at, by.name
-            entries.append(TimelineEntry(incident=i, seq=i.next_seq, at=at, kind="resolved", by=by.name, text="Everything has recovered."))
+        if engine.machine_may_resolve(
+            auto_created=i.auto_created,
+            auto_resolve=i.auto_resolve,
+            taken_over=i.taken_over,
+            responder_status=i.responder_status,
+            open_alerts=still[i.pk],
+        ):
+            i.status, i.responder_status, i.resolved_at, i.resolved_by = (
+                Incident.Status.RESOLVED,
+                Incident.Responder.RESOLVED,
+                at,
+                by.name,
+            )
+            entries.append(
+                TimelineEntry(
+                    incident=i, seq=i.next_seq, at=at, kind="resolved", by=by.name, text="Everything has recovered."
+                )
+            )
             i.next_seq += 1
             resolved.append(i)
     sets.write(incidents.values(), ["status", "responder_status", "resolved_at", "resolved_by", "next_seq"])
     TimelineEntry.objects.bulk_create(entries)
-    Update.objects.bulk_create([Update(incident=i, status=Incident.Status.RESOLVED, message="", by=by.name, created_at=at) for i in resolved])
+    Update.objects.bulk_create(
+        [Update(incident=i, status=Incident.Status.RESOLVED, message="", by=by.name, created_at=at) for i in resolved]
+    )
     if resolved:
         incident_changed.send(Incident, incidents=resolved, at=at, change="resolved")
     return resolved
@@ -149,12 +229,26 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
 
 def alerts_acknowledged(alerts: Sequence[Alert], at: datetime, by: Actor) -> None:
     """An alert's acknowledgement is its incident's too."""
-    for i in Incident.objects.filter(pk__in={a.incident_id for a in alerts if a.incident_id}, responder_status=Incident.Responder.TRIGGERED).order_by("pk").select_for_update():
+    for i in (
+        Incident.objects.filter(
+            pk__in={a.incident_id for a in alerts if a.incident_id}, responder_status=Incident.Responder.TRIGGERED
+        )
+        .order_by("pk")
+        .select_for_update()
+    ):
         _acknowledged(i, by, at, next((a.acknowledged_by for a in alerts if a.incident_id == i.pk), by.name))
 
 
 # What Django calls blank is well here: no alert yet, nobody has acknowledged, no monitor is named.
-MAY_BE_EMPTY = ("client", "service", "parent", "affected_monitor_ids", "last_alert_at", "acknowledged_at", "resolved_at")
+MAY_BE_EMPTY = (
+    "client",
+    "service",
+    "parent",
+    "affected_monitor_ids",
+    "last_alert_at",
+    "acknowledged_at",
+    "resolved_at",
+)
 
 
 # --- People's hands ---------------------------------------------------------------------------------------------------------
@@ -168,9 +262,15 @@ def create(
     missing = [pk for pk in affected if pk not in rows]
     if missing:
         raise ValidationError({"affected_monitor_ids": f"No such monitor: {', '.join(map(str, missing))}."})
-    clients = {m.client_id for m in rows.values()} | ({service.client_id} if service else set()) | ({client_id} if client_id else set())
+    clients = (
+        {m.client_id for m in rows.values()}
+        | ({service.client_id} if service else set())
+        | ({client_id} if client_id else set())
+    )
     if len(clients) > 1:
-        raise ValidationError({"affected_monitor_ids": "These belong to several clients; open one incident for each client."})
+        raise ValidationError(
+            {"affected_monitor_ids": "These belong to several clients; open one incident for each client."}
+        )
     if status == "resolved" or engine.update_refused("investigating", status):
         raise ValidationError({"status": "A new incident is investigating, identified or monitoring."})
     with transaction.atomic():
@@ -193,7 +293,13 @@ def create(
             ], by=by)  # fmt: skip
             _attach(incident, opened, at)
         incident.save(update_fields=["next_seq"])
-        audit.record("incident.create", incident, by=by, client_id=incident.client_id, after={"title": incident.title, "severity": severity})
+        audit.record(
+            "incident.create",
+            incident,
+            by=by,
+            client_id=incident.client_id,
+            after={"title": incident.title, "severity": severity},
+        )
         incident_changed.send(Incident, incidents=[incident], at=at, change="opened")
         return incident
 
@@ -226,7 +332,11 @@ def _open_alerts(incident: Incident) -> list[Alert]:
 
 
 def _acknowledged(incident: Incident, by: Actor, at: datetime, name: str) -> None:
-    incident.responder_status, incident.acknowledged_at, incident.acknowledged_by = Incident.Responder.ACKNOWLEDGED, at, name[:200]
+    incident.responder_status, incident.acknowledged_at, incident.acknowledged_by = (
+        Incident.Responder.ACKNOWLEDGED,
+        at,
+        name[:200],
+    )
     note(incident, "acknowledged", at, by=name, text=f"{name} has it.")
     incident.save(update_fields=["responder_status", "acknowledged_at", "acknowledged_by", "next_seq"])
     incident_changed.send(Incident, incidents=[incident], at=at, change="acknowledged")
@@ -245,7 +355,13 @@ def update(incident: Incident, *, status: str, message: str, by: Actor, at: date
         incident.status = status
         note(incident, "update", at, by=by.name, text=message, data={"status": status})
         incident.save(update_fields=["status", "next_seq"])
-        audit.record("incident.update", incident, by=by, client_id=incident.client_id, after={"status": status, "message": message})
+        audit.record(
+            "incident.update",
+            incident,
+            by=by,
+            client_id=incident.client_id,
+            after={"status": status, "message": message},
+        )
         incident_changed.send(Incident, incidents=[incident], at=at, change="updated")
         return row
 
@@ -264,7 +380,9 @@ def resolve(incident: Incident, *, by: Actor, at: datetime, message: str = "") -
 def _resolve(incident: Incident, by: Actor, at: datetime, message: str) -> Update:
     incident.status, incident.responder_status = Incident.Status.RESOLVED, Incident.Responder.RESOLVED
     incident.resolved_at, incident.resolved_by, incident.taken_over = at, by.name, True
-    row = Update.objects.create(incident=incident, status=Incident.Status.RESOLVED, message=message, by=by.name, created_at=at)
+    row = Update.objects.create(
+        incident=incident, status=Incident.Status.RESOLVED, message=message, by=by.name, created_at=at
+    )
     note(incident, "resolved", at, by=by.name, text=message or f"Resolved by {by.name}.")
     incident.save(update_fields=["status", "responder_status", "resolved_at", "resolved_by", "taken_over", "next_seq"])
     own = list(Alert.objects.filter(resolved_at=None, source="incident", entity_id=str(incident.pk)))
@@ -282,9 +400,19 @@ def reopen(incident: Incident, *, by: Actor, at: datetime, message: str = "") ->
         _, refusal = engine.move("reopen", incident.responder_status)
         if refusal:
             raise Refused(refusal)
-        if incident.auto_created and Incident.objects.filter(client=incident.client_id, cause_key=incident.cause_key, auto_created=True, resolved_at=None).exists():
+        if (
+            incident.auto_created
+            and Incident.objects.filter(
+                client=incident.client_id, cause_key=incident.cause_key, auto_created=True, resolved_at=None
+            ).exists()
+        ):
             raise Refused("A newer incident of the same cause is open; work on that one.")
-        incident.status, incident.responder_status, incident.resolved_at, incident.resolved_by = Incident.Status.INVESTIGATING, Incident.Responder.TRIGGERED, None, ""
+        incident.status, incident.responder_status, incident.resolved_at, incident.resolved_by = (
+            Incident.Status.INVESTIGATING,
+            Incident.Responder.TRIGGERED,
+            None,
+            "",
+        )
         incident.acknowledged_at, incident.acknowledged_by, incident.taken_over = None, "", True
         Update.objects.create(incident=incident, status=incident.status, message=message, by=by.name, created_at=at)
         note(incident, "reopened", at, by=by.name, text=message)
@@ -306,10 +434,16 @@ def edit(incident: Incident, changes: dict[str, Any], *, by: Actor, at: datetime
             setattr(incident, name, changes[name])
         incident.full_clean(exclude=MAY_BE_EMPTY)
         if "affected_monitor_ids" in before:
-            known = set(Monitor.objects.filter(client=incident.client_id, pk__in=incident.affected_monitor_ids).values_list("pk", flat=True))
+            known = set(
+                Monitor.objects.filter(client=incident.client_id, pk__in=incident.affected_monitor_ids).values_list(
+                    "pk", flat=True
+                )
+            )
             missing = [pk for pk in incident.affected_monitor_ids if pk not in known]
             if missing:
-                raise ValidationError({"affected_monitor_ids": f"No such monitor of this client: {', '.join(map(str, missing))}."})
+                raise ValidationError(
+                    {"affected_monitor_ids": f"No such monitor of this client: {', '.join(map(str, missing))}."}
+                )
         if before:
             after = {k: getattr(incident, k) for k in before}
             note(incident, "edited", at, by=by.name, text=", ".join(f"{k}: {before[k]} → {after[k]}" for k in before))

@@ -2,4 +2,6 @@
 
 from django.dispatch import Signal
 
-incident_changed = Signal()  # incidents=[Incident], at, change="opened" | "joined" | "acknowledged" | "updated" | "resolved" | "reopened"
+incident_changed = (
+    Signal()
+)  # incidents=[Incident], at, change="opened" | "joined" | "acknowledged" | "updated" | "resolved" | "reopened"

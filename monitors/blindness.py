@@ -43,9 +43,23 @@ def _by_neighbours(probe: Probe, since: datetime) -> str:
     failing = dict(mine.filter(status=engine.FAILING, since__gt=since).values_list("monitor_id", "since")[:2000])
     if len(failing) < engine.BLIND_LEAST:
         return ""
-    well = ProbeState.objects.filter(monitor__in=failing, active=True, status=engine.UP, stale=False).exclude(probe=probe).exclude(probe__blind_since__isnull=False)
-    disagreeing = {pk for pk, seen_at in well.order_by().values_list("monitor_id", "last_at") if seen_at is not None and seen_at >= failing[pk]}
-    return engine.blind(failing=len(failing), watched=mine.count(), anchors=0, anchors_ok=0, others_disagree=len(disagreeing) * 2 > len(failing))
+    well = (
+        ProbeState.objects.filter(monitor__in=failing, active=True, status=engine.UP, stale=False)
+        .exclude(probe=probe)
+        .exclude(probe__blind_since__isnull=False)
+    )
+    disagreeing = {
+        pk
+        for pk, seen_at in well.order_by().values_list("monitor_id", "last_at")
+        if seen_at is not None and seen_at >= failing[pk]
+    }
+    return engine.blind(
+        failing=len(failing),
+        watched=mine.count(),
+        anchors=0,
+        anchors_ok=0,
+        others_disagree=len(disagreeing) * 2 > len(failing),
+    )
 
 
 def sweep(at: datetime) -> None:

@@ -63,8 +63,18 @@ def observe(view: View, status: int, at: datetime, *, error_class: str = "", mes
         return replace(view, streak=view.streak + 1, last_at=at, error_class=error_class, message=message, stale=False)
     if view.status == FAILING and status == DEGRADED and view.vote <= UP:
         # What failed was at least degraded: a target that is now one, now the other, is confirmed as the lesser evil.
-        return replace(view, status=status, streak=view.streak + 1, last_at=at, error_class=error_class, message=message, stale=False)
-    return replace(view, status=status, streak=1, since=at, last_at=at, error_class=error_class, message=message, stale=False)
+        return replace(
+            view,
+            status=status,
+            streak=view.streak + 1,
+            last_at=at,
+            error_class=error_class,
+            message=message,
+            stale=False,
+        )
+    return replace(
+        view, status=status, streak=1, since=at, last_at=at, error_class=error_class, message=message, stale=False
+    )
 
 
 def confirmed(view: View, limits: Limits) -> int:
@@ -140,29 +150,30 @@ def decide(views: Sequence[View], limits: Limits, current: str) -> Decision:
     poor = [v for v in voters if v.vote == DEGRADED]
     n_voters, n_bad = count(voters, limits.distinct_networks), count(bad, limits.distinct_networks)
     n_poor = count(bad + poor, limits.distinct_networks)
-    facts = {"bad": n_bad, "voters": n_voters}
-    worst = max(bad or poor or voters, key=lambda v: (v.vote, v.streak), default=None)
-    since = min((v.since for v in bad or poor if v.since), default=None)
-    if worst is not None:
-        facts |= {"error_class": worst.error_class, "message": worst.message, "first_failure_at": since}
+    worst = max(bad or poor or voters, key=lambda v: (v.vote, v.streak), default=View(probe=0))
+
+    def so(state: str, reason: str, *, alarming: bool = False, speaker: View = worst) -> Decision:
+        since = min((v.since for v in bad or poor if v.since), default=None)
+        return Decision(state, reason, alarming, since, speaker.error_class, speaker.message, n_bad, n_voters)
+
     if n_bad >= limits.quorum:
-        return Decision("down", worst.message if worst else "", alarming=True, **facts)
+        return so("down", worst.message, alarming=True)
     if n_poor >= limits.quorum and poor:
-        return Decision("degraded", poor[0].message, alarming=True, **facts | {"error_class": poor[0].error_class, "message": poor[0].message})
+        return so("degraded", poor[0].message, alarming=True, speaker=poor[0])
     if n_voters < limits.quorum:
-        if not any(v.last_at for v in views):
-            return Decision("pending", "Waiting for the first result.", **facts)
-        if current == "pending" and not n_voters and all(v.status == UNKNOWN and not v.message for v in views):
-            return Decision("pending", "Waiting for the first result.", **facts)
+        silent = not n_voters and all(v.status == UNKNOWN and not v.message for v in views)
+        if not any(v.last_at for v in views) or (current == "pending" and silent):
+            return so("pending", "Waiting for the first result.")
         why = next((v.message for v in views if v.status == UNKNOWN and v.message), "")
-        return Decision("unknown", why or f"Too few probes can tell: {n_voters} of {limits.quorum} needed.", **facts)
-    if n_bad:
-        return Decision("degraded", f"Routing observation: {n_bad} of {n_voters} probes see a failure, {limits.quorum} needed.", **facts)
-    if n_poor:
-        return Decision("degraded", f"Routing observation: {n_poor} of {n_voters} probes see it degraded, {limits.quorum} needed.", **facts)
+        return so("unknown", why or f"Too few probes can tell: {n_voters} of {limits.quorum} needed.")
+    if bad or poor:
+        seen = (
+            f"{n_bad} of {n_voters} probes see a failure" if bad else f"{n_poor} of {n_voters} probes see it degraded"
+        )
+        return so("degraded", f"Routing observation: {seen}, {limits.quorum} needed.")
     if all(v.vote == UNKNOWN for v in voters):  # failing from the start, not yet confirmed
-        return Decision(current if current != "paused" else "pending", "Confirming the first results.", **facts)
-    return Decision("up", "", **facts)
+        return so(current if current != "paused" else "pending", "Confirming the first results.")
+    return so("up", "")
 
 
 # --- Flapping -----------------------------------------------------------------------------------------------------------
@@ -188,14 +199,20 @@ def blind(*, failing: int, watched: int, anchors: int, anchors_ok: int, others_d
     if anchors:
         return f"Only {anchors_ok} of {anchors} anchors answer." if anchors_ok * 2 < anchors else ""
     sudden = failing >= BLIND_LEAST and failing > watched * BLIND_SHARE
-    return f"{failing} of {watched} monitors failed at once, and other probes see them well." if sudden and others_disagree else ""
+    return (
+        f"{failing} of {watched} monitors failed at once, and other probes see them well."
+        if sudden and others_disagree
+        else ""
+    )
 
 
 # --- Certificates (MON-6) -------------------------------------------------------------------------------------------------
 CERTIFICATE_DAYS = (30, 14, 7, 3, 1)
 
 
-def certificate_event(*, days_left: float, chain_error: str, hostname_ok: bool, thresholds: Sequence[int] = CERTIFICATE_DAYS) -> tuple[str, str, str] | None:
+def certificate_event(
+    *, days_left: float, chain_error: str, hostname_ok: bool, thresholds: Sequence[int] = CERTIFICATE_DAYS
+) -> tuple[str, str, str] | None:
     """(event, occasion, severity) of a certificate, or None when it is well.
 
     30 and 14 days left warn, 7, 3 and 1 are critical; each threshold is one occasion per certificate.

@@ -78,7 +78,14 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
             by_probe = {v.probe: v for v in seen}
             for row in views[m.pk]:
                 v = by_probe.get(row.probe_id)
-                votes.append((row.pk, row.last_seq, v.vote if v else row.vote, v is None or (engine.settled(v, limits) and not _suspect(v, probes[v.probe]))))
+                votes.append(
+                    (
+                        row.pk,
+                        row.last_seq,
+                        v.vote if v else row.vote,
+                        v is None or (engine.settled(v, limits) and not _suspect(v, probes[v.probe])),
+                    )
+                )
             if m.enabled:
                 judged.append(Judged(m, views[m.pk], engine.decide(seen, limits, m.state), m.state))
         _follow(judged, at)
@@ -108,12 +115,21 @@ def _with_vote(view: engine.View, limits: engine.Limits) -> engine.View:
 
 def _follow(judged: list[Judged], at: datetime) -> None:
     """States, changes, reports."""
-    moved = [j for j in judged if j.decision.state != j.before or (j.decision.state != State.UP and j.decision.reason != j.monitor.state_reason)]
+    moved = [
+        j
+        for j in judged
+        if j.decision.state != j.before
+        or (j.decision.state != State.UP and j.decision.reason != j.monitor.state_reason)
+    ]
     stepped = [j for j in moved if j.decision.state != j.before]
     for j in moved:
         j.monitor.state_reason = j.decision.reason[:300]
     for j in stepped:
-        j.monitor.state, j.monitor.state_since, j.monitor.state_version = j.decision.state, at, j.monitor.state_version + 1
+        j.monitor.state, j.monitor.state_since, j.monitor.state_version = (
+            j.decision.state,
+            at,
+            j.monitor.state_version + 1,
+        )
     StateChange.objects.bulk_create(
         StateChange(
             monitor=j.monitor, version=j.monitor.state_version, at=at, from_state=j.before, to_state=j.decision.state,
@@ -133,14 +149,24 @@ def _follow(judged: list[Judged], at: datetime) -> None:
         for j in telling:
             reports += _flap_reports(loaded[j.monitor.pk], flapping, at)
             if j.monitor.pk in spoken_for:
-                reports.append(health_report(loaded[j.monitor.pk], j.decision, at, flapping=bool(j.monitor.flapping_since), wait=j.monitor.parent_id in suspects))
+                reports.append(
+                    health_report(
+                        loaded[j.monitor.pk],
+                        j.decision,
+                        at,
+                        flapping=bool(j.monitor.flapping_since),
+                        wait=j.monitor.parent_id in suspects,
+                    )
+                )
         report(reports)
     if stepped:
         state_changed.send(Monitor, monitors=[j.monitor for j in stepped], at=at)
         _rush_groups([j.monitor.pk for j in stepped], at)
 
 
-def health_report(m: Monitor, d: engine.Decision, at: datetime, *, flapping: bool = False, wait: bool = False) -> Report:
+def health_report(
+    m: Monitor, d: engine.Decision, at: datetime, *, flapping: bool = False, wait: bool = False
+) -> Report:
     """What a decision says to alerts: one condition, `health`, whatever its depth."""
     source = subjects.source_of(m.kind)
     severity = m.severity
@@ -201,7 +227,11 @@ def calm(at: datetime) -> int:
     """End the flapping of monitors that were steady for half their window; what is still down is told then."""
     ended = []
     with transaction.atomic():
-        for m in subjects.with_tags(Monitor.objects.filter(flapping_since__isnull=False).order_by("pk").select_for_update(of=("self",), skip_locked=True)):
+        for m in subjects.with_tags(
+            Monitor.objects.filter(flapping_since__isnull=False)
+            .order_by("pk")
+            .select_for_update(of=("self",), skip_locked=True)
+        ):
             since = at - timedelta(seconds=m.flapping_window_seconds)
             times = list(_coming_and_going(since).filter(monitor=m).values_list("at", flat=True))
             if not engine.flapping(times, m.flapping_changes, m.flapping_window_seconds, at, True):
@@ -214,10 +244,18 @@ def calm(at: datetime) -> int:
 # --- Neighbours ---------------------------------------------------------------------------------------------------------------
 def _suspect_parents(telling: list[Judged], at: datetime) -> set[int]:
     """Parents that are not known to be down but have not been seen well since: they are asked at once, and the child's page waits for the answer."""
-    parents = {j.monitor.parent_id for j in telling if j.decision.alarming and j.before != j.decision.state and j.monitor.parent_id}
+    parents = {
+        j.monitor.parent_id
+        for j in telling
+        if j.decision.alarming and j.before != j.decision.state and j.monitor.parent_id
+    }
     if not parents:
         return set()
-    open_ones = set(Alert.objects.filter(resolved_at=None, condition="health", entity_type="monitor", entity_id__in=[str(p) for p in parents]).values_list("monitor_id", flat=True))
+    open_ones = set(
+        Alert.objects.filter(
+            resolved_at=None, condition="health", entity_type="monitor", entity_id__in=[str(p) for p in parents]
+        ).values_list("monitor_id", flat=True)
+    )
     suspects = {p for p in parents if p is not None} - open_ones
     alive = set(Monitor.objects.filter(pk__in=suspects, enabled=True).values_list("pk", flat=True))
     if store.rush(sorted(alive), at):
@@ -228,7 +266,11 @@ def _suspect_parents(telling: list[Judged], at: datetime) -> set[int]:
 def _rush_groups(changed: list[int], at: datetime) -> None:
     """Groups are as bad as their worst child: they look again when a child changes."""
     members = set(changed)
-    groups = [pk for pk, config in Monitor.objects.filter(kind="group", enabled=True).values_list("pk", "config") if members & set(config.get("monitor_ids", ()))]
+    groups = [
+        pk
+        for pk, config in Monitor.objects.filter(kind="group", enabled=True).values_list("pk", "config")
+        if members & set(config.get("monitor_ids", ()))
+    ]
     if groups and store.rush(groups, at):
         bells.ring_on_commit(bells.PROBE)
 
@@ -236,15 +278,21 @@ def _rush_groups(changed: list[int], at: datetime) -> None:
 # --- Time that passes without results ---------------------------------------------------------------------------------------------
 def mark_stale(at: datetime) -> int:
     """Views whose checks are overdue abstain from now on; their monitors are judged again."""
-    late = ProbeState.objects.filter(active=True, stale=False, last_at__isnull=False, next_due_at__lt=at - engine.STALE_MARGIN).select_related("monitor")
-    overdue = (v.pk for v in late.iterator(chunk_size=1000) if engine.is_stale(v.next_due_at, plans.limits_of(v.monitor), at))
+    late = ProbeState.objects.filter(
+        active=True, stale=False, last_at__isnull=False, next_due_at__lt=at - engine.STALE_MARGIN
+    ).select_related("monitor")
+    overdue = (
+        v.pk for v in late.iterator(chunk_size=1000) if engine.is_stale(v.next_due_at, plans.limits_of(v.monitor), at)
+    )
     ids = list(islice(overdue, 5000))
     return ProbeState.objects.filter(pk__in=ids).update(stale=True, changed=True) if ids else 0
 
 
 def one_by_one(at: datetime) -> None:
     """Judge changed monitors each by itself; one that cannot be judged is passed over until its next result."""
-    ids = sorted(set(ProbeState.objects.filter(changed=True).order_by().values_list("monitor_id", flat=True)[: AT_ONCE * 4]))[:AT_ONCE]
+    ids = sorted(
+        set(ProbeState.objects.filter(changed=True).order_by().values_list("monitor_id", flat=True)[: AT_ONCE * 4])
+    )[:AT_ONCE]
     for pk in ids:
         try:
             evaluate(at, only=[pk])

@@ -28,7 +28,16 @@ _known: OrderedDict[int, tuple[Any, ...]] = OrderedDict()  # monitor -> what was
 def note(done: Sequence[store.Done]) -> None:
     """Keep what is worth keeping of accepted results."""
     fresh = [d for d in done if d.view.status in (engine.FAILING, engine.DEGRADED) and d.view.streak == 1]
-    bodies = [FailureBody(monitor_id=d.claim.monitor, probe_id=d.claim.probe, at=d.at, body=d.outcome.body.decode("utf-8", "replace").replace("\x00", "�")) for d in fresh if d.outcome.body]
+    bodies = [
+        FailureBody(
+            monitor_id=d.claim.monitor,
+            probe_id=d.claim.probe,
+            at=d.at,
+            body=d.outcome.body.decode("utf-8", "replace").replace("\x00", "�"),
+        )
+        for d in fresh
+        if d.outcome.body
+    ]
     if bodies:
         FailureBody.objects.bulk_create(bodies)
     if fresh:
@@ -58,7 +67,11 @@ def _key(d: store.Done) -> tuple[Any, ...]:
     certificate, domain = d.outcome.facts.get("certificate"), d.outcome.facts.get("domain")
     if certificate:
         days = _days(certificate["not_after"], d.at)
-        event = engine.certificate_event(days_left=days, chain_error=certificate.get("chain_error") or "", hostname_ok=bool(certificate.get("hostname_ok", True)))
+        event = engine.certificate_event(
+            days_left=days,
+            chain_error=certificate.get("chain_error") or "",
+            hostname_ok=bool(certificate.get("hostname_ok", True)),
+        )
         return certificate["fingerprint"], event, d.at.toordinal()
     if domain:
         return "domain", _domain_event(domain, d.at), d.at.toordinal()
@@ -85,7 +98,14 @@ def _domain_event(domain: dict[str, Any], at: datetime) -> tuple[str, str, str] 
 
 
 def _expiry(done: Sequence[store.Done]) -> None:
-    monitors = {m.pk: m for m in subjects.with_tags(Monitor.objects.filter(pk__in=[d.claim.monitor for d in done]).select_for_update(of=("self",)).order_by("pk"))}
+    monitors = {
+        m.pk: m
+        for m in subjects.with_tags(
+            Monitor.objects.filter(pk__in=[d.claim.monitor for d in done])
+            .select_for_update(of=("self",))
+            .order_by("pk")
+        )
+    }
     reports: list[Report] = []
     for d in done:
         m = monitors.get(d.claim.monitor)
@@ -116,7 +136,9 @@ def _certificate(m: Monitor, seen: dict[str, Any], d: store.Done) -> list[Report
         },
     )  # fmt: skip
     days = _days(seen["not_after"], d.at)
-    event = engine.certificate_event(days_left=days, chain_error=seen.get("chain_error") or "", hostname_ok=bool(seen.get("hostname_ok", True)))
+    event = engine.certificate_event(
+        days_left=days, chain_error=seen.get("chain_error") or "", hostname_ok=bool(seen.get("hostname_ok", True))
+    )
     return _occasions(m, "certificate", event, d, told=row.told, remember=row, words={
         "expiring": (f"Certificate of {m.name} expires in {max(0, int(days))} days", f"Valid until {not_after:%Y-%m-%d %H:%M} UTC, issued by {row.issuer}."),
         "expired": (f"Certificate of {m.name} has expired", f"It was valid until {not_after:%Y-%m-%d %H:%M} UTC."),
@@ -133,22 +155,60 @@ def _domain(m: Monitor, seen: dict[str, Any], d: store.Done) -> list[Report]:
 
 
 def _occasions(
-    m: Monitor, source: str, event: tuple[str, str, str] | None, d: store.Done, *, told: list[str] | None, remember: Certificate | None, words: dict[str, tuple[str, str]]
+    m: Monitor,
+    source: str,
+    event: tuple[str, str, str] | None,
+    d: store.Done,
+    *,
+    told: list[str] | None,
+    remember: Certificate | None,
+    words: dict[str, tuple[str, str]],
 ) -> list[Report]:
     """The open occasion of this condition follows the present: crossing the next threshold closes the last one quietly and opens its own."""
     prefix = source
-    open_now = list(Alert.objects.filter(resolved_at=None, source=source, entity_type="monitor", entity_id=str(m.pk), condition__startswith=f"{prefix}:"))
+    open_now = list(
+        Alert.objects.filter(
+            resolved_at=None,
+            source=source,
+            entity_type="monitor",
+            entity_id=str(m.pk),
+            condition__startswith=f"{prefix}:",
+        )
+    )
     condition = f"{prefix}:{event[1]}" if event else ""
     reports = []
     for alert in open_now:
         if alert.condition != condition:
-            reports.append(subjects.report_of(m, source=source, condition=alert.condition, event=alert.event, failing=False, at=d.at, severity=alert.severity, quiet=event is not None))
+            reports.append(
+                subjects.report_of(
+                    m,
+                    source=source,
+                    condition=alert.condition,
+                    event=alert.event,
+                    failing=False,
+                    at=d.at,
+                    severity=alert.severity,
+                    quiet=event is not None,
+                )
+            )
     if event is None:
         return reports
     first_time = told is None or event[1] not in told
     if first_time or any(a.condition == condition for a in open_now):
         title, message = words[event[0]]
-        reports.append(subjects.report_of(m, source=source, condition=condition, event=event[0], failing=True, at=d.at, severity=event[2], title=title, message=message))
+        reports.append(
+            subjects.report_of(
+                m,
+                source=source,
+                condition=condition,
+                event=event[0],
+                failing=True,
+                at=d.at,
+                severity=event[2],
+                title=title,
+                message=message,
+            )
+        )
     if remember is not None and first_time:
         remember.told = [*remember.told, event[1]]
         remember.save(update_fields=["told"])

@@ -32,9 +32,16 @@ def register() -> None:
 def forget(at: datetime) -> None:
     """Raw results after RAW_RESULT_DAYS, changes, failures and pings after CHANGE_DAYS, rollups after ROLLUP_DAYS. In slices."""
     partitions.drop_before((at.astimezone(UTC) - timedelta(days=settings.RAW_RESULT_DAYS)).date())
-    for model, field, days in ((FailureBody, "at", settings.CHANGE_DAYS), (StateChange, "at", settings.ROLLUP_DAYS), (Ping, "at", settings.CHANGE_DAYS), (Rollup, "start", settings.ROLLUP_DAYS)):
+    for model, field, days in (
+        (FailureBody, "at", settings.CHANGE_DAYS),
+        (StateChange, "at", settings.ROLLUP_DAYS),
+        (Ping, "at", settings.CHANGE_DAYS),
+        (Rollup, "start", settings.ROLLUP_DAYS),
+    ):
         while True:
-            old = list(model.objects.filter(**{f"{field}__lt": at - timedelta(days=days)}).values_list("pk", flat=True)[:SLICE])
+            old = list(
+                model.objects.filter(**{f"{field}__lt": at - timedelta(days=days)}).values_list("pk", flat=True)[:SLICE]
+            )
             model.objects.filter(pk__in=old).delete()
             if len(old) < SLICE:
                 break
@@ -45,7 +52,9 @@ def measure(at: datetime) -> Iterable[tuple[str, dict[str, str], float]]:
     counted = dict(Monitor.objects.order_by().values_list("state").annotate(n=Count("id")))
     for state, n in counted.items():
         yield "watchkeeper_monitors", {"state": state}, n
-    due = ProbeState.objects.filter(active=True, lease_token=None, next_due_at__lte=at).aggregate(n=Count("id"), oldest=Min("next_due_at"))
+    due = ProbeState.objects.filter(active=True, lease_token=None, next_due_at__lte=at).aggregate(
+        n=Count("id"), oldest=Min("next_due_at")
+    )
     yield "watchkeeper_checks_waiting", {}, due["n"]
     yield "watchkeeper_due_lag_seconds", {}, max(0.0, (at - due["oldest"]).total_seconds()) if due["oldest"] else 0.0
     for probe in Probe.objects.all():

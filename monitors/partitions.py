@@ -23,8 +23,10 @@ def name_of(day: date) -> str:
 def existing() -> list[date]:
     """The days that have a partition, oldest first."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'monitors_result'::regclass")
-        return sorted(datetime.strptime(row[0].rpartition("_")[2], "%Y%m%d").date() for row in cursor.fetchall())
+        cursor.execute(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'monitors_result'::regclass"
+        )
+        return sorted(date.fromisoformat(row[0].rpartition("_")[2]) for row in cursor.fetchall())
 
 
 def ensure(first: date, last: date) -> list[date]:
@@ -41,7 +43,9 @@ def ensure(first: date, last: date) -> list[date]:
                 try:
                     cursor.execute("SELECT to_regclass(%s)", [table])
                     if cursor.fetchone()[0] is None:
-                        cursor.execute(f"CREATE TABLE {table} (LIKE monitors_result INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+                        cursor.execute(
+                            f"CREATE TABLE {table} (LIKE monitors_result INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+                        )
                     if day not in existing():  # made a moment ago, or by somebody who was killed before attaching it
                         cursor.execute(
                             f"ALTER TABLE monitors_result ATTACH PARTITION {table} FOR VALUES FROM (%s) TO (%s)",
@@ -67,13 +71,16 @@ def drop_before(day: date) -> int:
             gone = 0
             while True:
                 cursor.execute(
-                    "DELETE FROM monitors_result WHERE rowid IN (SELECT rowid FROM monitors_result WHERE ts < %s LIMIT %s)", [day.isoformat(), SLICE]
+                    "DELETE FROM monitors_result WHERE rowid IN (SELECT rowid FROM monitors_result WHERE ts < %s LIMIT %s)",
+                    [day.isoformat(), SLICE],
                 )
                 gone += cursor.rowcount
                 if cursor.rowcount < SLICE:
                     return gone
         old = [d for d in existing() if d < day]
-        cursor.execute("SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'monitors_result'::regclass AND i.inhdetachpending")
+        cursor.execute(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'monitors_result'::regclass AND i.inhdetachpending"
+        )
         half_done = {row[0] for row in cursor.fetchall()}
         for each in old:
             if name_of(each) in half_done:  # somebody was killed while detaching it

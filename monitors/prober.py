@@ -134,10 +134,20 @@ class Engine:
             if plan.fault:
                 outcome = Outcome(Status.UNKNOWN, plan.fault, "internal")
             else:
-                ctx = Context(http=self.http, resolver=self.resolver, reach=plan.reach, timeout=plan.limits.timeout, facts=claim.facts, now=lambda: at)
+                ctx = Context(
+                    http=self.http,
+                    resolver=self.resolver,
+                    reach=plan.reach,
+                    timeout=plan.limits.timeout,
+                    facts=claim.facts,
+                    now=lambda: at,
+                )
                 outcome = await plan.kind.run(plan.config, ctx)
                 outcome = limit(
-                    outcome, degraded_latency_ms=plan.degraded_latency_ms, degraded_loss_percent=plan.degraded_loss_percent, upside_down=plan.upside_down
+                    outcome,
+                    degraded_latency_ms=plan.degraded_latency_ms,
+                    degraded_loss_percent=plan.degraded_loss_percent,
+                    upside_down=plan.upside_down,
                 )
         except Exception as error:  # our own bug must not look like the target's
             log.exception("check of monitor %s failed", claim.monitor)
@@ -195,7 +205,10 @@ class Storer(threading.Thread):
             try:
                 self._save([done])
             except Exception:
-                log.exception("a result of monitor %s cannot be stored; its lease runs out and it is checked again", done.claim.monitor)
+                log.exception(
+                    "a result of monitor %s cannot be stored; its lease runs out and it is checked again",
+                    done.claim.monitor,
+                )
 
     def _gather(self, most: int) -> list[store.Done]:
         found: list[store.Done] = []
@@ -233,20 +246,33 @@ def within_storage(seen_at: datetime, at: datetime) -> datetime:
 def made(claim: store.Claim, plan: Plan, outcome: Outcome, at: datetime) -> store.Done:
     """What follows from an outcome: the new view, when to look again, and whether the evaluator has to look. Pure."""
     if plan.name in ("tls", "domain") and outcome.status == Status.FAILING and outcome.error_class in UNREACHABLE:
-        outcome = replace(outcome, status=Status.UNKNOWN)  # an unreachable host says nothing about its certificate (MON-6)
+        outcome = replace(
+            outcome, status=Status.UNKNOWN
+        )  # an unreachable host says nothing about its certificate (MON-6)
     seen_at = at
     deadline = outcome.facts.get("deadline")
     due = datetime.fromisoformat(deadline) if deadline else None
     if outcome.error_class == "missed" and due is not None and (claim.view.last_at is None or due > claim.view.last_at):
         seen_at = due  # late is dated at the deadline, not at our look
     before = claim.view
-    view = engine.observe(before, int(outcome.status), seen_at, error_class=outcome.error_class, message=outcome.message)
-    changed = view.status != before.status or view.error_class != before.error_class or not engine.settled(view, plan.limits)
+    view = engine.observe(
+        before, int(outcome.status), seen_at, error_class=outcome.error_class, message=outcome.message
+    )
+    changed = (
+        view.status != before.status or view.error_class != before.error_class or not engine.settled(view, plan.limits)
+    )
     if plan.kind.passive and plan.name != "group":
         next_due_at = due if due is not None and due > at else at + timedelta(days=1)
     else:
         next_due_at = engine.next_due(view, plan.limits, claim.due_at, at)
-    return store.Done(claim=claim, outcome=outcome, at=within_storage(seen_at, at), view=view, next_due_at=next_due_at, changed=changed)
+    return store.Done(
+        claim=claim,
+        outcome=outcome,
+        at=within_storage(seen_at, at),
+        view=view,
+        next_due_at=next_due_at,
+        changed=changed,
+    )
 
 
 class Prober(Resident):
@@ -317,16 +343,26 @@ class Prober(Resident):
 
 def revived(facts: dict) -> dict:
     """Stored facts with their times as times again."""
-    return {k: datetime.fromisoformat(v) if k in ("last_ping", "started_at", "pushed_at") and isinstance(v, str) else v for k, v in facts.items()}
+    return {
+        k: datetime.fromisoformat(v) if k in ("last_ping", "started_at", "pushed_at") and isinstance(v, str) else v
+        for k, v in facts.items()
+    }
 
 
 def _children(claims: list[store.Claim], plans: dict[int, Plan]) -> dict[int, list[dict[str, str]]]:
     """The states of each claimed group's children."""
-    groups = {c.monitor: plans[c.monitor].config.monitor_ids for c in claims if c.monitor in plans and plans[c.monitor].kind is checks.KINDS["group"] and plans[c.monitor].config}
+    groups = {
+        c.monitor: plans[c.monitor].config.monitor_ids
+        for c in claims
+        if c.monitor in plans and plans[c.monitor].kind is checks.KINDS["group"] and plans[c.monitor].config
+    }
     if not groups:
         return {}
     wanted = {pk for ids in groups.values() for pk in ids}
-    rows = {pk: {"name": name, "state": state} for pk, name, state in Monitor.objects.filter(pk__in=wanted).values_list("pk", "name", "state")}
+    rows = {
+        pk: {"name": name, "state": state}
+        for pk, name, state in Monitor.objects.filter(pk__in=wanted).values_list("pk", "name", "state")
+    }
     return {group: [rows[pk] for pk in ids if pk in rows] for group, ids in groups.items()}
 
 
@@ -338,4 +374,6 @@ def _allow_many_sockets() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (ValueError, OSError):
-            log.warning("only %d sockets may be open at once; raise the limit (LimitNOFILE) for outages of many sites", soft)
+            log.warning(
+                "only %d sockets may be open at once; raise the limit (LimitNOFILE) for outages of many sites", soft
+            )

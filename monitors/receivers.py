@@ -24,6 +24,8 @@ def on_closed(sender: object, alerts: list[Alert], at: datetime, manual: bool = 
         return
     if manual:
         ProbeState.objects.filter(monitor__in=ids).update(settled=False)
-    children = list(Monitor.objects.filter(parent__in=ids, enabled=True).exclude(state="up").values_list("pk", flat=True)[:5000])
+    children = list(
+        Monitor.objects.filter(parent__in=ids, enabled=True).exclude(state="up").values_list("pk", flat=True)[:5000]
+    )
     if store.rush(children, at):
         bells.ring_on_commit(bells.PROBE)

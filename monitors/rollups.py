@@ -73,7 +73,9 @@ def roll(at: datetime, most: int = 48) -> int:
         roll_hour(last.astimezone(UTC))  # it may be half written (a killed run), or have got late results since
     while following + HOUR + SETTLE <= at and done < most:
         if roll_hour(following) == 0 and done == 0:
-            newer = Result.objects.filter(ts__gte=following + HOUR).aggregate(m=Min("ts"))["m"]  # nobody looked for a while: skip the gap
+            newer = Result.objects.filter(ts__gte=following + HOUR).aggregate(m=Min("ts"))[
+                "m"
+            ]  # nobody looked for a while: skip the gap
             if newer is None:
                 break
             following = hour_of(newer)
@@ -93,7 +95,10 @@ def roll_hour(start: datetime) -> int:
     ids = Monitor.objects.aggregate(a=Min("id"), b=Max("id"))
     if ids["a"] is None:
         return 0
-    return sum(_write(_count(start, start + HOUR, low, low + SLICE), Rollup.Period.HOUR, start) for low in range(ids["a"], ids["b"] + 1, SLICE))
+    return sum(
+        _write(_count(start, start + HOUR, low, low + SLICE), Rollup.Period.HOUR, start)
+        for low in range(ids["a"], ids["b"] + 1, SLICE)
+    )
 
 
 def roll_day(day: datetime) -> int:
@@ -125,7 +130,11 @@ def bucket_sql() -> str:
     """The SQL expression for the bucket of total_ms."""
     if connection.vendor == "postgresql":
         return f"width_bucket(total_ms, ARRAY[{', '.join(f'{e}::double precision' for e in EDGES)}])"
-    return "CASE " + " ".join(f"WHEN total_ms < {edge} THEN {i}" for i, edge in enumerate(EDGES)) + f" ELSE {len(EDGES)} END"
+    return (
+        "CASE "
+        + " ".join(f"WHEN total_ms < {edge} THEN {i}" for i, edge in enumerate(EDGES))
+        + f" ELSE {len(EDGES)} END"
+    )
 
 
 def _count(start: datetime, end: datetime, low: int, high: int) -> dict[tuple[int, int], list[Any]]:

@@ -35,10 +35,14 @@ def split_config(kind: str, data: dict[str, Any]) -> tuple[dict[str, Any], dict[
     try:
         config = checks.parse(kind, data)
     except ConfigError as error:
-        raise ValidationError({"config" + (f".{key}" if key else ""): sentences for key, sentences in checks.complaints(error).items()}) from None
+        raise ValidationError(
+            {"config" + (f".{key}" if key else ""): sentences for key, sentences in checks.complaints(error).items()}
+        ) from None
     plain = {k: v for k, v in config.plain().items() if k in config.model_fields_set}
     hidden = secret_names(kind)
-    return {k: v for k, v in plain.items() if k not in hidden}, {k: v for k, v in plain.items() if k in hidden and v not in (None, "", {})}
+    return {k: v for k, v in plain.items() if k not in hidden}, {
+        k: v for k, v in plain.items() if k in hidden and v not in (None, "", {})
+    }
 
 
 def secret_names(kind: str) -> frozenset[str]:
@@ -54,7 +58,10 @@ def _is_secret(schema: dict[str, Any]) -> bool:
 
 def refuse_unreachable(m: Monitor, reach: Any) -> None:
     """A literal address that the guard would refuse at every check is refused at saving, at its field."""
-    for key, text in (("url", urlsplit(str(m.config.get("url", ""))).hostname or ""), ("host", str(m.config.get("host", "")))):
+    for key, text in (
+        ("url", urlsplit(str(m.config.get("url", ""))).hostname or ""),
+        ("host", str(m.config.get("host", ""))),
+    ):
         try:
             ip_address(text.strip("[]"))
         except ValueError:
@@ -67,7 +74,15 @@ def refuse_unreachable(m: Monitor, reach: Any) -> None:
             raise ValidationError({f"config.{key}": str(blocked)}) from None
 
 
-def save(m: Monitor, *, by: Actor, at: datetime, tags: Iterable[str] | None = None, probes: Iterable[Probe] | None = None, trusted: bool | None = None) -> Monitor:
+def save(
+    m: Monitor,
+    *,
+    by: Actor,
+    at: datetime,
+    tags: Iterable[str] | None = None,
+    probes: Iterable[Probe] | None = None,
+    trusted: bool | None = None,
+) -> Monitor:
     """Create or change a monitor: checked as a whole, scheduled at once, recorded. Nothing is stored when anything is wrong.
 
     `m.config` may hold secrets: they are split off and sealed. Raises ValidationError naming the field and the cure.
@@ -98,18 +113,35 @@ def save(m: Monitor, *, by: Actor, at: datetime, tags: Iterable[str] | None = No
         schedule(m, at, list(probes) if probes is not None else None)
         if before is not None and before.enabled != m.enabled:
             _rest(m, at, by) if not m.enabled else _wake(m, at)
-        elif before is not None and m.enabled and m.kind in ("heartbeat", "push") and m.views.exclude(facts={}).exists():
+        elif (
+            before is not None and m.enabled and m.kind in ("heartbeat", "push") and m.views.exclude(facts={}).exists()
+        ):
             store.rush([m.pk], at)  # what it was told last is judged anew by the new settings
         changed = {} if before is None else _difference(before, m)
-        audit.record("monitor.create" if new else "monitor.change", m, by=by, client_id=m.client_id, before=changed.get("before"), after=changed.get("after") or {"name": m.name, "kind": m.kind})
+        audit.record(
+            "monitor.create" if new else "monitor.change",
+            m,
+            by=by,
+            client_id=m.client_id,
+            before=changed.get("before"),
+            after=changed.get("after") or {"name": m.name, "kind": m.kind},
+        )
         bells.ring_on_commit(bells.PROBE)
     return m
 
 
 def _difference(before: Monitor, after: Monitor) -> dict[str, dict[str, Any]]:
-    names = [f.name for f in Monitor._meta.concrete_fields if f.name not in DECIDED and f.name not in ("secrets", "id", "created_at")]
+    names = [
+        f.name
+        for f in Monitor._meta.concrete_fields
+        if f.name not in DECIDED and f.name not in ("secrets", "id", "created_at")
+    ]
     changed = [n for n in names if getattr(before, n) != getattr(after, n)]
-    return {"before": {n: getattr(before, n) for n in changed}, "after": {n: getattr(after, n) for n in changed} | ({"secrets": "changed"} if before.secrets.open() != after.secrets.open() else {})}
+    return {
+        "before": {n: getattr(before, n) for n in changed},
+        "after": {n: getattr(after, n) for n in changed}
+        | ({"secrets": "changed"} if before.secrets.open() != after.secrets.open() else {}),
+    }
 
 
 # Where a person has to look when a constraint says no.
@@ -125,13 +157,19 @@ SENTENCES = {
 
 def _clean(m: Monitor) -> None:
     """Judge a monitor before it is saved: every complaint at its field."""
-    m.full_clean(exclude=["uuid", "config"], validate_constraints=False)  # the settings were judged by their kind; {} is fine for some
+    m.full_clean(
+        exclude=["uuid", "config"], validate_constraints=False
+    )  # the settings were judged by their kind; {} is fine for some
     found: dict[str, list[str]] = {}
     for constraint in Monitor._meta.constraints:
         try:
             constraint.validate(Monitor, m)
         except ValidationError as error:
-            sentences = [SENTENCES[constraint.name]] if constraint.name in SENTENCES else [s.partition(": ")[2] or s for s in error.messages]
+            sentences = (
+                [SENTENCES[constraint.name]]
+                if constraint.name in SENTENCES
+                else [s.partition(": ")[2] or s for s in error.messages]
+            )
             found.setdefault(FIELDS.get(constraint.name, "__all__"), []).extend(sentences)
     if found:
         raise ValidationError(found)
@@ -159,9 +197,15 @@ def _refuse_strangers(m: Monitor) -> None:
         up = up.parent
     if m.kind == "group":
         wanted = set(m.config.get("monitor_ids", ()))
-        known = set(Monitor.objects.filter(client=m.client_id, pk__in=wanted).exclude(pk=m.pk).values_list("pk", flat=True))
+        known = set(
+            Monitor.objects.filter(client=m.client_id, pk__in=wanted).exclude(pk=m.pk).values_list("pk", flat=True)
+        )
         if wanted - known:
-            raise ValidationError({"config.monitor_ids": f"No such monitor of this client: {', '.join(str(i) for i in sorted(wanted - known))}."})
+            raise ValidationError(
+                {
+                    "config.monitor_ids": f"No such monitor of this client: {', '.join(str(i) for i in sorted(wanted - known))}."
+                }
+            )
 
 
 # What takes the lease from a check that is under way: by the old settings, its result does not count, and the new ones are checked now.
@@ -174,24 +218,38 @@ def schedule(m: Monitor, at: datetime, probes: list[Probe] | None = None) -> Non
         known = list(m.views.values_list("probe_id", flat=True))
         if known:
             if m.kind not in ("heartbeat", "push"):
-                ProbeState.objects.filter(monitor=m).update(next_due_at=at, settled=False, active=m.enabled, facts={}, **FENCED)
+                ProbeState.objects.filter(monitor=m).update(
+                    next_due_at=at, settled=False, active=m.enabled, facts={}, **FENCED
+                )
             return
         probes = list(Probe.objects.filter(built_in=True, enabled=True))
     if m.quorum > max(1, len(probes)):
-        raise ValidationError({"quorum": f"{m.quorum} probes are to agree, but only {len(probes)} watch it; choose more probes or a smaller quorum."})
+        raise ValidationError(
+            {
+                "quorum": f"{m.quorum} probes are to agree, but only {len(probes)} watch it; choose more probes or a smaller quorum."
+            }
+        )
     m.views.exclude(probe__in=probes).delete()
     have = set(m.views.values_list("probe_id", flat=True))
     passive = checks.KINDS[m.kind].passive and m.kind != "group"
     ProbeState.objects.bulk_create(
-        ProbeState(monitor=m, probe=p, active=m.enabled, next_due_at=at if not passive else at.replace(year=at.year + 10)) for p in probes if p.pk not in have
+        ProbeState(
+            monitor=m, probe=p, active=m.enabled, next_due_at=at if not passive else at.replace(year=at.year + 10)
+        )
+        for p in probes
+        if p.pk not in have
     )
-    m.views.filter(probe__in=have).update(active=m.enabled, settled=False, **({} if passive else {"next_due_at": at, **FENCED}))
+    m.views.filter(probe__in=have).update(
+        active=m.enabled, settled=False, **({} if passive else {"next_due_at": at, **FENCED})
+    )
 
 
 def spread(m: Monitor, at: datetime) -> None:
     """Move a monitor's views to their own slots (bulk imports: nobody waits for the first result)."""
     for v in m.views.all():
-        ProbeState.objects.filter(pk=v.pk).update(next_due_at=engine.first_slot(m.pk, v.probe_id, m.interval_seconds, at))
+        ProbeState.objects.filter(pk=v.pk).update(
+            next_due_at=engine.first_slot(m.pk, v.probe_id, m.interval_seconds, at)
+        )
 
 
 # --- Pause, resume, delete ----------------------------------------------------------------------------------------------
@@ -223,9 +281,17 @@ def _step(m: Monitor, state: str, at: datetime, reason: str) -> None:
     if m.state == state:
         return
     before = m.state
-    m.state, m.state_since, m.state_version, m.state_reason, m.flapping_since = state, at, m.state_version + 1, reason, None
+    m.state, m.state_since, m.state_version, m.state_reason, m.flapping_since = (
+        state,
+        at,
+        m.state_version + 1,
+        reason,
+        None,
+    )
     m.save(update_fields=["state", "state_since", "state_version", "state_reason", "flapping_since"])
-    StateChange.objects.create(monitor=m, version=m.state_version, at=at, from_state=before, to_state=state, reason=reason)
+    StateChange.objects.create(
+        monitor=m, version=m.state_version, at=at, from_state=before, to_state=state, reason=reason
+    )
 
 
 def _rest(m: Monitor, at: datetime, by: Actor) -> None:
@@ -246,7 +312,11 @@ def _wake(m: Monitor, at: datetime) -> None:
 
 def close_alerts(m: Monitor, *, at: datetime, by: Actor) -> None:
     """Close what is open about a monitor without a word (ALR-3)."""
-    rows = list(Alert.objects.filter(resolved_at=None, entity_type="monitor", entity_id=str(m.pk)).order_by("pk").select_for_update())
+    rows = list(
+        Alert.objects.filter(resolved_at=None, entity_type="monitor", entity_id=str(m.pk))
+        .order_by("pk")
+        .select_for_update()
+    )
     if rows:
         close(rows, at=at, by=by, quiet=True)
 
@@ -255,7 +325,13 @@ def delete(m: Monitor, *, by: Actor, at: datetime) -> None:
     """Forget a monitor with its history; its alerts close quietly and stay on the record."""
     with transaction.atomic():
         close_alerts(m, at=at, by=by)
-        audit.record("monitor.delete", m, by=by, client_id=m.client_id, before={"name": m.name, "kind": m.kind, "target": subjects.target_of(m)})
+        audit.record(
+            "monitor.delete",
+            m,
+            by=by,
+            client_id=m.client_id,
+            before={"name": m.name, "kind": m.kind, "target": subjects.target_of(m)},
+        )
         m.delete()
 
 

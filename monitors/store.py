@@ -61,7 +61,19 @@ WHERE m.id = s.monitor_id AND s.lease_token IS NULL AND s.id IN (
   ORDER BY d.next_due_at LIMIT %(limit)s {lock})
 RETURNING {returning}
 """
-_CLAIMED = ("id", "monitor_id", "probe_id", "next_due_at", "status", "streak", "since", "last_at", "vote", "error_class", "facts")
+_CLAIMED = (
+    "id",
+    "monitor_id",
+    "probe_id",
+    "next_due_at",
+    "status",
+    "streak",
+    "since",
+    "last_at",
+    "vote",
+    "error_class",
+    "facts",
+)
 _RETURNING = {
     "postgresql": ", ".join(f"s.{name}" for name in _CLAIMED) + ", m.config_version",
     # SQLite names only the changed table there, and without its alias.
@@ -83,7 +95,14 @@ def claim(worker: str, probes: Sequence[int], limit: int, at: datetime, token: i
         return []
     token = new_token() if token is None else token
     postgres = connection.vendor == "postgresql"
-    values: dict[str, Any] = {"worker": worker, "token": token, "yes": True, "no": False, "soon": parameter(at + AHEAD), "limit": limit}
+    values: dict[str, Any] = {
+        "worker": worker,
+        "token": token,
+        "yes": True,
+        "no": False,
+        "soon": parameter(at + AHEAD),
+        "limit": limit,
+    }
     if postgres:
         until = "%(at)s + make_interval(secs => m.timeout_seconds + %(margin)s)"
         values |= {"at": at, "margin": LEASE_MARGIN.total_seconds()}
@@ -94,7 +113,12 @@ def claim(worker: str, probes: Sequence[int], limit: int, at: datetime, token: i
     for number, probe in enumerate(probes):
         values[f"probe{number}"] = probe
         names.append(f"%(probe{number})s")
-    sql = _CLAIM.format(until=until, probes=f"AND d.probe_id IN ({', '.join(names)})", lock="FOR UPDATE SKIP LOCKED" if postgres else "", returning=_RETURNING[connection.vendor])
+    sql = _CLAIM.format(
+        until=until,
+        probes=f"AND d.probe_id IN ({', '.join(names)})",
+        lock="FOR UPDATE SKIP LOCKED" if postgres else "",
+        returning=_RETURNING[connection.vendor],
+    )
     with transaction.atomic():
         rows = _run(sql, values)
     return [
@@ -190,13 +214,17 @@ def _append(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
     if not rows:
         return
     if connection.vendor == "postgresql":
-        with connection.wrap_database_errors, cursor.cursor.copy(f"COPY monitors_result ({', '.join(_RESULT)}) FROM STDIN") as copy:
+        with (
+            connection.wrap_database_errors,
+            cursor.cursor.copy(f"COPY monitors_result ({', '.join(_RESULT)}) FROM STDIN") as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
         return
     marks = ", ".join(["%s"] * len(_RESULT))
     cursor.executemany(
-        f"INSERT OR IGNORE INTO monitors_result ({', '.join(_RESULT)}) VALUES ({marks})", [[parameter(v) if isinstance(v, datetime) else v for v in row] for row in rows]
+        f"INSERT OR IGNORE INTO monitors_result ({', '.join(_RESULT)}) VALUES ({marks})",
+        [[parameter(v) if isinstance(v, datetime) else v for v in row] for row in rows],
     )
 
 
@@ -245,8 +273,15 @@ def rush(monitors: Sequence[int], at: datetime, *, not_probe: int | None = None)
 def forgo(tokens: Collection[int]) -> int:
     """Give back whatever was claimed under tokens of which nothing was begun."""
     with transaction.atomic():
-        ids = list(ProbeState.objects.filter(lease_token__in=list(tokens)).order_by("pk").select_for_update().values_list("pk", flat=True))
-        return ProbeState.objects.filter(pk__in=ids, lease_token__in=list(tokens)).update(claimed_by="", lease_token=None, lease_until=None)
+        ids = list(
+            ProbeState.objects.filter(lease_token__in=list(tokens))
+            .order_by("pk")
+            .select_for_update()
+            .values_list("pk", flat=True)
+        )
+        return ProbeState.objects.filter(pk__in=ids, lease_token__in=list(tokens)).update(
+            claimed_by="", lease_token=None, lease_until=None
+        )
 
 
 def free(workers: Sequence[str], at: datetime) -> int:
@@ -255,5 +290,10 @@ def free(workers: Sequence[str], at: datetime) -> int:
     if workers:
         lost |= Q(claimed_by__in=list(workers))
     with transaction.atomic():
-        ids = list(ProbeState.objects.filter(lost, lease_token__isnull=False).order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True))
+        ids = list(
+            ProbeState.objects.filter(lost, lease_token__isnull=False)
+            .order_by("pk")
+            .select_for_update(skip_locked=True)
+            .values_list("pk", flat=True)
+        )
         return ProbeState.objects.filter(pk__in=ids).update(claimed_by="", lease_token=None, lease_until=None)

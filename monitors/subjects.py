@@ -43,7 +43,9 @@ def address_keys(m: Monitor) -> dict[str, Any]:
     return {"host": host} if host else {}
 
 
-def report_of(m: Monitor, *, source: str, condition: str, event: str, failing: bool, at: datetime, **more: Any) -> Report:
+def report_of(
+    m: Monitor, *, source: str, condition: str, event: str, failing: bool, at: datetime, **more: Any
+) -> Report:
     """A report about a monitor; rows loaded by `with_tags` cost no further query."""
     return Report(
         source=source, condition=condition, event=event, entity_type="monitor", entity_id=str(m.pk), entity_name=m.name, failing=failing, at=at,

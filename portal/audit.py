@@ -63,7 +63,15 @@ def canonical(entry: AuditEntry) -> bytes:
     ).encode()  # fmt: skip
 
 
-def record(action: str, subject: models.Model | str, *, by: Actor, client_id: int | None = None, before: dict | None = None, after: dict | None = None) -> AuditEntry:
+def record(
+    action: str,
+    subject: models.Model | str,
+    *,
+    by: Actor,
+    client_id: int | None = None,
+    before: dict | None = None,
+    after: dict | None = None,
+) -> AuditEntry:
     """Append one act, in the caller's transaction. Values must be JSON and free of secrets."""
     with transaction.atomic():
         chain = chain_of(client_id)

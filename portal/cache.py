@@ -35,7 +35,11 @@ class PatientRedisCache(RedisCache):
             return getattr(super(), verb)(*args, **kwargs)
         except (RedisError, OSError) as error:
             PatientRedisCache.open_until = time.monotonic() + self.REST_SECONDS
-            log.warning("the cache does not answer (%s); going on without it for %.0f s", type(error).__name__, self.REST_SECONDS)
+            log.warning(
+                "the cache does not answer (%s); going on without it for %.0f s",
+                type(error).__name__,
+                self.REST_SECONDS,
+            )
             return otherwise
 
     def add(self, key: str, value: Any, *args: Any, **kwargs: Any) -> bool:

@@ -27,7 +27,9 @@ def load_env_file(path: Path) -> None:
             continue
         key, mark, value = text.removeprefix("export ").partition("=")
         if not mark or not key.strip().isidentifier():
-            mistakes.append(f"{path.name} line {number} is not KEY=value; write for example BASE_URL=https://portal.example")
+            mistakes.append(
+                f"{path.name} line {number} is not KEY=value; write for example BASE_URL=https://portal.example"
+            )
             continue
         os.environ.setdefault(key.strip(), value.strip().strip("'\""))
 
@@ -39,7 +41,9 @@ def text(name: str, default: str = "") -> str:
         try:
             return Path(file).read_text().strip()
         except OSError as error:
-            mistakes.append(f"{name}_FILE names {file}, which cannot be read ({error.strerror}); fix the path or its permissions")
+            mistakes.append(
+                f"{name}_FILE names {file}, which cannot be read ({error.strerror}); fix the path or its permissions"
+            )
             return default
     return os.environ.get(name, default)
 
@@ -125,7 +129,9 @@ def database(name: str, directory: Path) -> dict:
         }
     if parts.scheme == "sqlite":
         return sqlite(Path(unquote(parts.path)))
-    mistakes.append(f"{name} begins with {parts.scheme!r}; use postgresql://user:password@host:5432/name or leave it out for SQLite")
+    mistakes.append(
+        f"{name} begins with {parts.scheme!r}; use postgresql://user:password@host:5432/name or leave it out for SQLite"
+    )
     return sqlite(directory / "watchkeeper.sqlite3")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -48,7 +49,7 @@ class PlainFormatter(logging.Formatter):
     """For a person in front of a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        clock = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         tail = f" [{request_id.get()}]" if request_id.get() else ""
         text = f"{clock} {record.levelname.lower():7} {redact(record.getMessage())}{tail}"
         return text + ("\n" + redact(self.formatException(record.exc_info)) if record.exc_info else "")

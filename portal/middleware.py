@@ -61,7 +61,9 @@ class Unavailable:
         """503, to be tried again in 5 s."""
         log.error("the database did not answer %s %s", request.method, request.path)
         if request.path.startswith(("/api/", "/ping/", "/healthz", "/readyz")):
-            response: HttpResponse = api_error(503, "unavailable", "The database is not answering; try again in a few seconds.")
+            response: HttpResponse = api_error(
+                503, "unavailable", "The database is not answering; try again in a few seconds."
+            )
         else:
             response = HttpResponse(render_to_string("503.html"), status=503)
         response["Retry-After"] = "5"
@@ -84,7 +86,11 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         if "Content-Security-Policy" not in response:
             # The API's documentation page is Swagger's own bundle, which sets inline styles.
-            styles = "'self' 'unsafe-inline'" if request.path.startswith("/api/docs") else f"'self' 'nonce-{request.csp_nonce}'"
+            styles = (
+                "'self' 'unsafe-inline'"
+                if request.path.startswith("/api/docs")
+                else f"'self' 'nonce-{request.csp_nonce}'"
+            )
             response["Content-Security-Policy"] = (
                 f"default-src 'self'; script-src 'self' 'nonce-{request.csp_nonce}'; style-src {styles}; img-src 'self' data:; "
                 "font-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

@@ -71,7 +71,11 @@ class Resident(threading.Thread):
                 rest = min(self.step(), self.longest_rest)
             except (DatabaseError, InterfaceError) as error:
                 # The database went away, or two transactions met: the round is repeated as a whole.
-                log.warning("%s: %s; again in half a second", self.name, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+                log.warning(
+                    "%s: %s; again in half a second",
+                    self.name,
+                    str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+                )
                 connection.close()
                 rest = 0.5
             except Exception:
@@ -112,7 +116,9 @@ class Pulse:
 
     def sure_since(self, moment: float) -> bool:
         """Nobody can have freed what we claimed at `moment`. Always so where no housekeeper has told of us."""
-        return self.ticked_at is None or (self.steady_since <= moment and time.monotonic() - self.ticked_at < SURELY_SEEN)
+        return self.ticked_at is None or (
+            self.steady_since <= moment and time.monotonic() - self.ticked_at < SURELY_SEEN
+        )
 
     def may_judge(self) -> bool:
         """Have we ourselves been heard long enough to call others silent? After an outage of the database nobody was."""
@@ -135,7 +141,14 @@ class Housekeeper(Resident):
         instant = time.monotonic()
         at = database_now()
         if not Worker.objects.filter(pk=WORKER_ID).update(seen_at=at):
-            Worker.objects.create(id=WORKER_ID, role=self.roles, host=socket.gethostname()[:120], pid=os.getpid(), started_at=at, seen_at=at)
+            Worker.objects.create(
+                id=WORKER_ID,
+                role=self.roles,
+                host=socket.gethostname()[:120],
+                pid=os.getpid(),
+                started_at=at,
+                seen_at=at,
+            )
         pulse.tick(instant)
         if pulse.may_judge():
             bury(at)

@@ -52,7 +52,9 @@ def worker(queues: set[str], *, beat: bool = False) -> int:
     """Run Celery's worker for these queues in this (main) thread until a signal ends it; returns the exit code."""
     if beat:
         threading.Thread(target=run_beat, name="beat", daemon=True).start()
-    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges", category=SecurityWarning)
+    warnings.filterwarnings(
+        "ignore", message="You're running the worker with superuser privileges", category=SecurityWarning
+    )
     logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # its remark that memory:// has no host name
     consumer = app.Worker(
         pool="threads", concurrency=TASK_THREADS, queues=",".join(sorted(queues)), loglevel="WARNING", hostname=f"{'-'.join(sorted(queues))}-{os.getpid()}@%h",
@@ -60,7 +62,9 @@ def worker(queues: set[str], *, beat: bool = False) -> int:
     )  # fmt: skip
     from portal import residents
 
-    residents.start(queues & QUEUES)  # before Celery: it is ready only once it has a broker, and the work does not wait for one
+    residents.start(
+        queues & QUEUES
+    )  # before Celery: it is ready only once it has a broker, and the work does not wait for one
     consumer.start()
     return int(consumer.exitcode or 0)
 
@@ -84,7 +88,15 @@ def web_in_thread(host: str, port: int) -> Any:
 
     from portal.wsgi import application
 
-    server = create_server(application, host=host, port=port, threads=6, asyncore_use_poll=True, ident=None, clear_untrusted_proxy_headers=False)
+    server = create_server(
+        application,
+        host=host,
+        port=port,
+        threads=6,
+        asyncore_use_poll=True,
+        ident=None,
+        clear_untrusted_proxy_headers=False,
+    )
     threading.Thread(target=server.run, name="web", daemon=True).start()
     return server
 
@@ -103,7 +115,19 @@ def one_process(host: str, port: int) -> int:
 
 def web(host: str, port: int) -> None:
     """gunicorn in place of this process."""
-    arguments = ["-b", f"{host}:{port}", "-k", "gthread", "-w", os.environ.get("WEB_PROCESSES", "2"), "--threads", "8", "--graceful-timeout", "25", "--no-control-socket"]
+    arguments = [
+        "-b",
+        f"{host}:{port}",
+        "-k",
+        "gthread",
+        "-w",
+        os.environ.get("WEB_PROCESSES", "2"),
+        "--threads",
+        "8",
+        "--graceful-timeout",
+        "25",
+        "--no-control-socket",
+    ]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments, "portal.wsgi:application"])
 
 

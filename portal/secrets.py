@@ -55,7 +55,9 @@ class Sealed:
         try:
             return json.loads(box().decrypt(self.token.encode()))
         except InvalidToken as error:
-            raise CannotOpen("A stored secret cannot be opened: ENCRYPTION_KEYS lacks the key it was sealed with.") from error
+            raise CannotOpen(
+                "A stored secret cannot be opened: ENCRYPTION_KEYS lacks the key it was sealed with."
+            ) from error
 
     def rotated(self) -> Sealed:
         """The same value under the first key."""

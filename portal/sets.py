@@ -13,7 +13,6 @@ import psycopg
 from django.db import connection, models
 
 
-
 def write(rows: Iterable[models.Model], fields: Sequence[str]) -> int:
     """Write these fields of these rows, in the order of their keys (so that two writers never wait for each other in a ring). Returns how many."""
     rows = sorted(rows, key=lambda r: r.pk)
@@ -55,5 +54,3 @@ def run(sql: str, values: Sequence[Any]) -> int:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         return cursor.execute(sql, values).rowcount
-
-

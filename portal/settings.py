@@ -20,9 +20,14 @@ if urlsplit(BASE_URL).scheme not in ("http", "https") or not urlsplit(BASE_URL).
 HTTPS = BASE_URL.startswith("https://")
 
 SECRET_KEY = env.generated("SECRET_KEY", DATA_DIR)
-ENCRYPTION_KEYS = [k.strip() for k in env.generated("ENCRYPTION_KEYS", DATA_DIR, env.fernet_key).split(",") if k.strip()]
+ENCRYPTION_KEYS = [
+    k.strip() for k in env.generated("ENCRYPTION_KEYS", DATA_DIR, env.fernet_key).split(",") if k.strip()
+]
 DEBUG = False
-ALLOWED_HOSTS = sorted({urlsplit(BASE_URL).hostname or "localhost", "localhost", "127.0.0.1", "[::1]"} | set(filter(None, env.text("ALLOWED_HOSTS").split(","))))
+ALLOWED_HOSTS = sorted(
+    {urlsplit(BASE_URL).hostname or "localhost", "localhost", "127.0.0.1", "[::1]"}
+    | set(filter(None, env.text("ALLOWED_HOSTS").split(",")))
+)
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 
 # --- Apps, from the ground up (layers: docs/decisions/0001-layers.md) --------------------------------------------
@@ -96,13 +101,20 @@ CELERY_BROKER_URL = REDIS_URL or "memory://"
 if REDIS_URL:
     CACHES = {"default": {"BACKEND": "portal.cache.PatientRedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "wk"}}
 else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}}
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
+    }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # --- People ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "portal.User"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "allauth.account.auth_backends.AuthenticationBackend"]
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mails are unique without regard to case, by the constraint one_user_per_email
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004"
+]  # e-mails are unique without regard to case, by the constraint one_user_per_email
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -196,7 +208,9 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "portal.logs.JsonFormatter"}, "plain": {"()": "portal.logs.PlainFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": env.choice("LOG_FORMAT", ("json", "plain"), "plain")}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": env.choice("LOG_FORMAT", ("json", "plain"), "plain")}
+    },
     "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
     "loggers": {"watchkeeper": {"level": env.text("LOG_LEVEL", "INFO").upper()}},
 }

@@ -49,7 +49,9 @@ def claim(job: Job, at: datetime) -> Slot | None:
         return None
     try:
         with transaction.atomic():
-            return Slot.objects.create(name=job.name, slot=number, taken_by=f"{socket.gethostname()}:{os.getpid()}"[:64], taken_at=at)
+            return Slot.objects.create(
+                name=job.name, slot=number, taken_by=f"{socket.gethostname()}:{os.getpid()}"[:64], taken_at=at
+            )
     except IntegrityError:
         return None
 

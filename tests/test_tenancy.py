@@ -50,7 +50,11 @@ def our_models() -> list[type[models.Model]]:
 
 @pytest.mark.once
 def test_every_model_has_a_tenant_or_a_reason():
-    unknown = [m._meta.label for m in our_models() if tenant_path_of(m) is None and m._meta.label not in SHARED.keys() | THROUGH_PARENT.keys()]
+    unknown = [
+        m._meta.label
+        for m in our_models()
+        if tenant_path_of(m) is None and m._meta.label not in SHARED.keys() | THROUGH_PARENT.keys()
+    ]
     assert not unknown, f"give these a tenant_path, or a reason in SHARED: {unknown}"
 
 
@@ -136,7 +140,9 @@ def _provider() -> ProviderSettings:
 
 
 def _incident() -> Incident:
-    return Incident.objects.filter(client=cast.acme()).first() or Incident.objects.create(client=cast.acme(), title="Checkout is down", created_at=database_now())
+    return Incident.objects.filter(client=cast.acme()).first() or Incident.objects.create(
+        client=cast.acme(), title="Checkout is down", created_at=database_now()
+    )
 
 
 # Route -> what stands in its braces: an object of Acme's, or of the MSP's alone. Extend it with your app's.
@@ -173,7 +179,10 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     "api/v1/monitors/{pk}/resume": lambda: {"pk": cast.monitor().pk},
     "api/v1/monitors/{pk}/uptime": lambda: {"pk": cast.monitor().pk},
     "api/v1/probes/{pk}": lambda: {"pk": cast.probe().pk},
-    **{f"api/v1/incidents/{{pk}}{tail}": lambda: {"pk": _incident().pk} for tail in ("", "/acknowledge", "/reopen", "/resolve", "/timeline", "/updates")},
+    **{
+        f"api/v1/incidents/{{pk}}{tail}": lambda: {"pk": _incident().pk}
+        for tail in ("", "/acknowledge", "/reopen", "/resolve", "/timeline", "/updates")
+    },
     "api/alerts/{pk}/resolve": lambda: {"pk": cast.alert().pk},
     **{f"monitors/{{pk}}/{tail}": lambda: {"pk": cast.monitor().pk} for tail in ("", "edit/", "delete/")},
     "monitors/{pk}/{verb}/": lambda: {"pk": cast.monitor().pk, "verb": "check"},

@@ -31,7 +31,15 @@ class ChannelConfig(BaseModel):
 class DeliveryError(Exception):
     """The vendor did not take it. `permanent`: trying again cannot help; `ambiguous`: it may have arrived all the same."""
 
-    def __init__(self, message: str, *, permanent: bool = False, ambiguous: bool = False, code: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        ambiguous: bool = False,
+        code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.permanent, self.ambiguous, self.code, self.retry_after = permanent, ambiguous, code, retry_after
 

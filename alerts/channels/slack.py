@@ -69,7 +69,7 @@ class SlackConfig(ChannelConfig):
         SecretStr(""),
         title="Incoming webhook URL",
         description="Slack app → Incoming Webhooks → Add. Leave empty when a bot token is used.",
-        examples=["https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx"],
+        examples=["https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx"],  # scan: allowed
         json_schema_extra={"secret": True, "format": "uri"},
     )
     channel: str = Field(

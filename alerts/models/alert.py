@@ -38,12 +38,18 @@ class Alert(models.Model):
     client = models.ForeignKey("portal.Client", models.CASCADE, null=True, related_name="alerts")
     site = models.ForeignKey("portal.Site", models.SET_NULL, null=True, related_name="alerts")
     service = models.ForeignKey("portal.Service", models.SET_NULL, null=True, related_name="alerts")
-    monitor_id = models.BigIntegerField(null=True, help_text="The monitor it is about, as data: this app knows no monitors.")
+    monitor_id = models.BigIntegerField(
+        null=True, help_text="The monitor it is about, as data: this app knows no monitors."
+    )
     kind = models.CharField(max_length=20, blank=True)
     target = models.CharField(max_length=300, blank=True)
     tags = models.JSONField(default=list)
-    parent = models.CharField(max_length=140, blank=True, help_text="entity_type:entity_id of what explains this one when it is down too.")
-    correlation = models.JSONField(default=dict, help_text="Keys shared with other alerts: address, AS, certificate authority …")
+    parent = models.CharField(
+        max_length=140, blank=True, help_text="entity_type:entity_id of what explains this one when it is down too."
+    )
+    correlation = models.JSONField(
+        default=dict, help_text="Keys shared with other alerts: address, AS, certificate authority …"
+    )
     title = models.CharField(max_length=300)
     message = models.TextField(blank=True)
     verdict = models.JSONField(null=True)
@@ -67,12 +73,18 @@ class Alert(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["source", "condition", "entity_type", "entity_id"], condition=Q(resolved_at=None), name="one_open_alert_per_identity"
+                fields=["source", "condition", "entity_type", "entity_id"],
+                condition=Q(resolved_at=None),
+                name="one_open_alert_per_identity",
             ),
             models.CheckConstraint(
-                condition=Q(status="resolved", resolved_at__isnull=False) | (~Q(status="resolved") & Q(resolved_at=None)), name="alert_resolved_iff_resolved_at"
+                condition=Q(status="resolved", resolved_at__isnull=False)
+                | (~Q(status="resolved") & Q(resolved_at=None)),
+                name="alert_resolved_iff_resolved_at",
             ),
-            models.CheckConstraint(condition=Q(severity__in=["info", "warning", "critical"]), name="alert_severity_is_known"),
+            models.CheckConstraint(
+                condition=Q(severity__in=["info", "warning", "critical"]), name="alert_severity_is_known"
+            ),
         ]
         indexes = [
             models.Index(fields=["client", "-id"], name="alert_client"),
@@ -126,7 +138,11 @@ class Notice(models.Model):
 
     class Meta:
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["alert", "seq"], condition=Q(alert__isnull=False), name="one_notice_per_occasion")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alert", "seq"], condition=Q(alert__isnull=False), name="one_notice_per_occasion"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} #{self.seq}"

@@ -41,7 +41,9 @@ class Delivery(models.Model):
     hold_reason = models.CharField(max_length=40, blank=True)
     silence = models.ForeignKey(Silence, models.SET_NULL, null=True, related_name="hid")
     wants_recovery = models.BooleanField(default=True, help_text="Some trigger that asked for it tells recoveries too.")
-    only_while_open = models.BooleanField(default=False, help_text="A delayed one: dropped when somebody acknowledges first.")
+    only_while_open = models.BooleanField(
+        default=False, help_text="A delayed one: dropped when somebody acknowledges first."
+    )
     gather = models.BooleanField(default=False, help_text="Waits for the gathering step before it may be claimed.")
     next_attempt_at = models.DateTimeField()
     claimed_by = models.CharField(max_length=64, blank=True)
@@ -59,11 +61,18 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         constraints = [
             models.UniqueConstraint(fields=["notice", "destination_key"], name="told_once_per_occasion"),
-            models.CheckConstraint(condition=~Q(state="sending") | Q(lease_token__isnull=False, lease_until__isnull=False), name="sending_has_a_lease"),
+            models.CheckConstraint(
+                condition=~Q(state="sending") | Q(lease_token__isnull=False, lease_until__isnull=False),
+                name="sending_has_a_lease",
+            ),
         ]
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="delivery_due"),
-            models.Index(fields=["destination_key"], condition=Q(state__in=["pending", "sending"]), name="delivery_open_destination"),
+            models.Index(
+                fields=["destination_key"],
+                condition=Q(state__in=["pending", "sending"]),
+                name="delivery_open_destination",
+            ),
             models.Index(fields=["alert", "destination_key", "seq"], name="delivery_order"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="delivery_in_flight"),
             models.Index(fields=["alert"], condition=Q(state="held"), name="delivery_held"),
@@ -114,7 +123,9 @@ class Conversation(models.Model):
     told_seq = models.IntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["alert", "destination_key"], name="one_conversation_per_destination")]
+        constraints = [
+            models.UniqueConstraint(fields=["alert", "destination_key"], name="one_conversation_per_destination")
+        ]
 
     def __str__(self) -> str:
         return f"{self.alert_id} with {self.destination_key}"

@@ -19,28 +19,51 @@ class Channel(models.Model):
     tenant_path = "client"
     objects = TenantManager()
 
-    client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="channels", help_text="Empty: our own staff's.")
-    contact = models.ForeignKey("portal.Contact", models.CASCADE, null=True, blank=True, related_name="own_channels", help_text="Set: a person's own channel.")
+    client = models.ForeignKey(
+        "portal.Client",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="channels",
+        help_text="Empty: our own staff's.",
+    )
+    contact = models.ForeignKey(
+        "portal.Contact",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="own_channels",
+        help_text="Set: a person's own channel.",
+    )
     name = models.CharField(max_length=120)
     type = models.CharField(max_length=24)
     config = models.JSONField(default=dict, blank=True)
     secrets = SealedField()
     enabled = models.BooleanField(default=True)
     group_window_seconds = models.IntegerField(
-        null=True, blank=True, validators=[MaxValueValidator(3600)], help_text="Empty: 60 s for messages people read, off for machines. 0: off."
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(3600)],
+        help_text="Empty: 60 s for messages people read, off for machines. 0: off.",
     )
     unhealthy_since = models.DateTimeField(null=True, blank=True, editable=False)
     unhealthy_reason = models.CharField(max_length=300, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_answer = models.CharField(max_length=300, blank=True, editable=False)
-    made_for = models.CharField(max_length=40, blank=True, editable=False, help_text="What made it, when the portal did: owner, client_email, client_slack, global_slack.")
+    made_for = models.CharField(
+        max_length=40,
+        blank=True,
+        editable=False,
+        help_text="What made it, when the portal did: owner, client_email, client_slack, global_slack.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(group_window_seconds=None) | Q(group_window_seconds__gte=0, group_window_seconds__lte=3600), name="channel_window_is_bounded"
+                condition=Q(group_window_seconds=None) | Q(group_window_seconds__gte=0, group_window_seconds__lte=3600),
+                name="channel_window_is_bounded",
             ),
         ]
 
@@ -89,13 +112,22 @@ class Trigger(models.Model):
     tenant_path = "client"
     objects = TenantManager()
 
-    client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="triggers", help_text="Set: only alerts of this client.")
+    client = models.ForeignKey(
+        "portal.Client",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="triggers",
+        help_text="Set: only alerts of this client.",
+    )
     name = models.CharField(max_length=120)
     filter_severities = _csv("info, warning, critical.")
     filter_sources = _csv("endpoint, heartbeat, certificate, domain …")
     filter_scopes = _csv("endpoint:7, client:3, site:2, service:5 …")
     filter_tags = _csv("Tags of the monitor, its site or its client.")
-    weekdays = models.CharField(max_length=20, blank=True, help_text="0 (Monday) … 6, comma-separated; empty: every day.")
+    weekdays = models.CharField(
+        max_length=20, blank=True, help_text="0 (Monday) … 6, comma-separated; empty: every day."
+    )
     from_time = models.TimeField(null=True, blank=True)
     until_time = models.TimeField(null=True, blank=True)
     timezone = models.CharField(max_length=64, default="UTC", validators=[known_zone])
@@ -110,9 +142,14 @@ class Trigger(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(Lower("name"), name="one_trigger_per_name", violation_error_message="A trigger of this name exists; choose another name."),
+            models.UniqueConstraint(
+                Lower("name"),
+                name="one_trigger_per_name",
+                violation_error_message="A trigger of this name exists; choose another name.",
+            ),
             models.CheckConstraint(
-                condition=Q(from_time=None, until_time=None) | Q(from_time__isnull=False, until_time__isnull=False), name="trigger_hours_come_in_pairs"
+                condition=Q(from_time=None, until_time=None) | Q(from_time__isnull=False, until_time__isnull=False),
+                name="trigger_hours_come_in_pairs",
             ),
         ]
 
@@ -130,15 +167,26 @@ class Silence(models.Model):
     tenant_path = "client"
     objects = TenantManager()
 
-    client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="silences", help_text="Set: only this client's alerts.")
+    client = models.ForeignKey(
+        "portal.Client",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="silences",
+        help_text="Set: only this client's alerts.",
+    )
     reason = models.CharField(max_length=300)
     owner = models.CharField(max_length=200, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
     until_recovered = models.BooleanField(default=False)
-    recurrence = models.CharField(max_length=300, blank=True, help_text="RRULE; each occurrence lasts as long as the first.")
+    recurrence = models.CharField(
+        max_length=300, blank=True, help_text="RRULE; each occurrence lasts as long as the first."
+    )
     timezone = models.CharField(max_length=64, default="UTC", validators=[known_zone])
-    matchers = models.JSONField(default=dict, help_text="source, entity_id, entity_type, client, site, tag, severity; all must match.")
+    matchers = models.JSONField(
+        default=dict, help_text="source, entity_id, entity_type, client, site, tag, severity; all must match."
+    )
     cancelled_at = models.DateTimeField(null=True, blank=True)
     cancelled_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -146,8 +194,12 @@ class Silence(models.Model):
     class Meta:
         ordering = ["-starts_at"]
         constraints = [
-            models.CheckConstraint(condition=Q(ends_at=None) | Q(ends_at__gt=models.F("starts_at")), name="silence_ends_after_it_starts"),
-            models.CheckConstraint(condition=Q(ends_at__isnull=False) | Q(until_recovered=True), name="silence_has_an_end"),
+            models.CheckConstraint(
+                condition=Q(ends_at=None) | Q(ends_at__gt=models.F("starts_at")), name="silence_ends_after_it_starts"
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_at__isnull=False) | Q(until_recovered=True), name="silence_has_an_end"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -33,14 +33,18 @@ class Incident(models.Model):
     client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="incidents")
     service = models.ForeignKey("portal.Service", models.SET_NULL, null=True, blank=True, related_name="incidents")
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
-    cause_key = models.CharField(max_length=160, blank=True, help_text="What groups alerts into it: service:3, parent:7, monitor:9.")
+    cause_key = models.CharField(
+        max_length=160, blank=True, help_text="What groups alerts into it: service:3, parent:7, monitor:9."
+    )
     title = models.CharField(max_length=200)
     severity = models.CharField(max_length=8, choices=Severity.choices, default=Severity.MAJOR)
     status = models.CharField(max_length=14, choices=Status.choices, default=Status.INVESTIGATING)
     responder_status = models.CharField(max_length=12, choices=Responder.choices, default=Responder.TRIGGERED)
     auto_created = models.BooleanField(default=False)
     auto_resolve = models.BooleanField(default=True)
-    taken_over = models.BooleanField(default=False, help_text="A person resolved or reopened it: the machine keeps its hands off.")
+    taken_over = models.BooleanField(
+        default=False, help_text="A person resolved or reopened it: the machine keeps its hands off."
+    )
     affected_monitor_ids = models.JSONField(default=list)
     status_page_id = models.BigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField()
@@ -56,7 +60,9 @@ class Incident(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["client", "cause_key"], condition=Q(auto_created=True, resolved_at=None), name="one_open_incident_per_cause"
+                fields=["client", "cause_key"],
+                condition=Q(auto_created=True, resolved_at=None),
+                name="one_open_incident_per_cause",
             ),
             models.CheckConstraint(
                 condition=Q(responder_status="resolved", status="resolved", resolved_at__isnull=False)
@@ -64,9 +70,12 @@ class Incident(models.Model):
                 name="incident_resolved_iff_resolved_at",
             ),
             models.CheckConstraint(
-                condition=~Q(responder_status="acknowledged") | Q(acknowledged_at__isnull=False), name="acknowledged_has_a_time"
+                condition=~Q(responder_status="acknowledged") | Q(acknowledged_at__isnull=False),
+                name="acknowledged_has_a_time",
             ),
-            models.CheckConstraint(condition=Q(client__isnull=False) | Q(auto_created=False), name="the_machine_opens_for_a_client"),
+            models.CheckConstraint(
+                condition=Q(client__isnull=False) | Q(auto_created=False), name="the_machine_opens_for_a_client"
+            ),
         ]
         indexes = [
             models.Index(fields=["client", "-id"], name="incident_client"),
@@ -113,7 +122,9 @@ class TimelineEntry(models.Model):
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="timeline")
     seq = models.IntegerField()
     at = models.DateTimeField()
-    kind = models.CharField(max_length=24, help_text="opened, joined, acknowledged, update, alert_resolved, resolved, reopened, edited")
+    kind = models.CharField(
+        max_length=24, help_text="opened, joined, acknowledged, update, alert_resolved, resolved, reopened, edited"
+    )
     by = models.CharField(max_length=200, blank=True)
     text = models.TextField(blank=True)
     data = models.JSONField(default=dict)

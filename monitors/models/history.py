@@ -45,7 +45,10 @@ class FailureBody(models.Model):
 
     class Meta:
         verbose_name_plural = "failure bodies"
-        indexes = [models.Index(fields=["monitor", "-at"], name="failure_body_monitor"), models.Index(fields=["at"], name="failure_body_at")]
+        indexes = [
+            models.Index(fields=["monitor", "-at"], name="failure_body_monitor"),
+            models.Index(fields=["at"], name="failure_body_at"),
+        ]
 
 
 class StateChange(models.Model):
@@ -66,7 +69,10 @@ class StateChange(models.Model):
     class Meta:
         ordering = ["-at", "-version"]
         constraints = [models.UniqueConstraint(fields=["monitor", "version"], name="one_change_per_version")]
-        indexes = [models.Index(fields=["monitor", "-at"], name="change_monitor"), models.Index(fields=["at"], name="change_at")]
+        indexes = [
+            models.Index(fields=["monitor", "-at"], name="change_monitor"),
+            models.Index(fields=["at"], name="change_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.from_state} → {self.to_state}"
@@ -94,7 +100,9 @@ class Rollup(models.Model):
     latency = models.JSONField(default=list, help_text="32 counts; bucket edges in monitors/rollups.py.")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["monitor", "probe", "period", "start"], name="one_rollup_per_period")]
+        constraints = [
+            models.UniqueConstraint(fields=["monitor", "probe", "period", "start"], name="one_rollup_per_period")
+        ]
         indexes = [models.Index(fields=["period", "start"], name="rollup_start")]
 
 
@@ -124,7 +132,10 @@ class Ping(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["monitor", "-id"], name="ping_monitor"), models.Index(fields=["at"], name="ping_at")]
+        indexes = [
+            models.Index(fields=["monitor", "-id"], name="ping_monitor"),
+            models.Index(fields=["at"], name="ping_at"),
+        ]
 
 
 class Certificate(models.Model):

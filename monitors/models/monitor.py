@@ -39,7 +39,9 @@ class Monitor(models.Model):
     kind = models.CharField(max_length=16)
     config = models.JSONField(default=dict)
     secrets = SealedField()
-    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False, help_text="The unguessable part of its ping address.")
+    uuid = models.UUIDField(
+        default=uuid.uuid4, unique=True, editable=False, help_text="The unguessable part of its ping address."
+    )
     slug = models.SlugField(max_length=60, blank=True)
     interval_seconds = models.IntegerField(default=60)
     timeout_seconds = models.FloatField(default=10)
@@ -48,18 +50,37 @@ class Monitor(models.Model):
     recovery_seconds = models.IntegerField(default=0, validators=[MinValueValidator(0), MaxValueValidator(86400)])
     recovery_count = models.IntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(100)])
     degraded_latency_ms = models.IntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
-    degraded_loss_percent = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0), MaxValueValidator(100)])
+    degraded_loss_percent = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0), MaxValueValidator(100)]
+    )
     quorum = models.IntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(100)])
     distinct_networks = models.BooleanField(default=False, help_text="Count at most one failing vote per network.")
-    severity = models.CharField(max_length=8, default="critical", choices=[("info", "Info"), ("warning", "Warning"), ("critical", "Critical")])
-    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children", help_text="When the parent is down, this one's alerts wait.")
+    severity = models.CharField(
+        max_length=8, default="critical", choices=[("info", "Info"), ("warning", "Warning"), ("critical", "Critical")]
+    )
+    parent = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="When the parent is down, this one's alerts wait.",
+    )
     runbook_url = models.URLField(max_length=500, blank=True)
     notes = models.TextField(blank=True)
     tags = models.ManyToManyField("portal.Tag", blank=True)
     enabled = models.BooleanField(default=True)
-    trusted = models.BooleanField(default=False, editable=False, help_text="Made by staff: it may watch private addresses.")
-    flapping_changes = models.IntegerField(default=6, validators=[MinValueValidator(0), MaxValueValidator(100)], help_text="More changes than this in the window is flapping. 0: never.")
-    flapping_window_seconds = models.IntegerField(default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)])
+    trusted = models.BooleanField(
+        default=False, editable=False, help_text="Made by staff: it may watch private addresses."
+    )
+    flapping_changes = models.IntegerField(
+        default=6,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="More changes than this in the window is flapping. 0: never.",
+    )
+    flapping_window_seconds = models.IntegerField(
+        default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)]
+    )
     # What the engine decided. Written by `monitors.evaluate` alone.
     state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING, editable=False)
     state_since = models.DateTimeField(null=True, editable=False)
@@ -83,11 +104,25 @@ class Monitor(models.Model):
                 violation_error_message="timeout_seconds: above 0 and not longer than the interval.",
             ),
             models.CheckConstraint(condition=Q(quorum__gte=1), name="quorum_is_positive"),
-            models.CheckConstraint(condition=Q(confirmation_count__gte=1, recovery_count__gte=1), name="counts_are_positive"),
-            models.CheckConstraint(condition=Q(confirmation_seconds__gte=0, recovery_seconds__gte=0), name="confirmation_times_are_not_negative"),
-            models.CheckConstraint(condition=Q(degraded_latency_ms=None) | Q(degraded_latency_ms__gt=0), name="degraded_latency_is_positive"),
-            models.CheckConstraint(condition=Q(degraded_loss_percent=None) | Q(degraded_loss_percent__gte=0, degraded_loss_percent__lte=100), name="loss_is_a_percentage"),
-            models.CheckConstraint(condition=Q(parent=None) | ~Q(parent=F("id")), name="a_monitor_is_not_its_own_parent"),
+            models.CheckConstraint(
+                condition=Q(confirmation_count__gte=1, recovery_count__gte=1), name="counts_are_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(confirmation_seconds__gte=0, recovery_seconds__gte=0),
+                name="confirmation_times_are_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(degraded_latency_ms=None) | Q(degraded_latency_ms__gt=0),
+                name="degraded_latency_is_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(degraded_loss_percent=None)
+                | Q(degraded_loss_percent__gte=0, degraded_loss_percent__lte=100),
+                name="loss_is_a_percentage",
+            ),
+            models.CheckConstraint(
+                condition=Q(parent=None) | ~Q(parent=F("id")), name="a_monitor_is_not_its_own_parent"
+            ),
             models.UniqueConstraint(fields=["client", "slug"], condition=~Q(slug=""), name="one_ping_slug_per_client"),
         ]
         indexes = [

@@ -20,11 +20,24 @@ class Probe(models.Model):
 
     name = models.CharField(max_length=80)
     slug = models.SlugField(max_length=60, unique=True)
-    client = models.ForeignKey("portal.Client", models.CASCADE, null=True, blank=True, related_name="probes", help_text="Set: a private probe of this client.")
-    network = models.CharField(max_length=120, blank=True, help_text="Whose network it stands in; quorums may ask for distinct ones.")
+    client = models.ForeignKey(
+        "portal.Client",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="probes",
+        help_text="Set: a private probe of this client.",
+    )
+    network = models.CharField(
+        max_length=120, blank=True, help_text="Whose network it stands in; quorums may ask for distinct ones."
+    )
     built_in = models.BooleanField(default=False, editable=False, help_text="Run by the portal's own workers.")
     enabled = models.BooleanField(default=True)
-    anchors = models.JSONField(default=list, blank=True, help_text='Independent addresses that prove its own line is well, as ["1.1.1.1:443", "https://example.com"].')
+    anchors = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Independent addresses that prove its own line is well, as ["1.1.1.1:443", "https://example.com"].',
+    )
     anchors_ok_at = models.DateTimeField(null=True, editable=False)
     blind_since = models.DateTimeField(null=True, editable=False)
     blind_reason = models.CharField(max_length=300, blank=True, editable=False)

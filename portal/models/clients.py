@@ -62,7 +62,9 @@ class Client(models.Model):
     name = models.CharField(max_length=120, unique=True)
     slug = models.SlugField(max_length=60, unique=True, blank=True, help_text="Made from the name when left empty.")
     timezone = models.CharField(max_length=64, default="UTC", validators=[known_zone])
-    email = models.EmailField(blank=True, help_text="Every alert of this client is mailed here, by a trigger you can see and change.")
+    email = models.EmailField(
+        blank=True, help_text="Every alert of this client is mailed here, by a trigger you can see and change."
+    )
     slack_webhook = SealedField(help_text="Incoming webhook that hears this client's alerts.")
     tags = models.ManyToManyField(Tag, blank=True)
     notes = models.TextField(blank=True)
@@ -128,7 +130,9 @@ class Contact(models.Model):
     tenant_path = "client"
     objects = TenantManager()
 
-    client = models.ForeignKey(Client, models.CASCADE, null=True, blank=True, related_name="contacts", help_text="Empty: one of our own staff.")
+    client = models.ForeignKey(
+        Client, models.CASCADE, null=True, blank=True, related_name="contacts", help_text="Empty: one of our own staff."
+    )
     name = models.CharField(max_length=120)
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=32, blank=True)

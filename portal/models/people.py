@@ -60,7 +60,9 @@ class User(AbstractBaseUser):
     def msp_role(self) -> str:
         """owner, staff, auditor, or nothing. Asked once per instance."""
         if not hasattr(self, "_msp_role"):
-            self._msp_role = self.memberships.filter(client=None).values_list("role", flat=True).first() or "" if self.pk else ""
+            self._msp_role = (
+                self.memberships.filter(client=None).values_list("role", flat=True).first() or "" if self.pk else ""
+            )
         return self._msp_role
 
     # Django admin asks these. Operators change, auditors look; only owners touch people and providers.
@@ -100,7 +102,14 @@ class Membership(models.Model):
     objects = TenantManager()
 
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
-    client = models.ForeignKey(Client, models.CASCADE, null=True, blank=True, related_name="memberships", help_text="Empty: one of our own staff.")
+    client = models.ForeignKey(
+        Client,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="memberships",
+        help_text="Empty: one of our own staff.",
+    )
     role = models.CharField(max_length=10, choices=[("MSP", MSP_ROLES), ("Client", CLIENT_ROLES)])
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -109,7 +118,8 @@ class Membership(models.Model):
             models.UniqueConstraint(fields=["user", "client"], name="one_role_per_user_and_client"),
             models.UniqueConstraint(fields=["user"], condition=Q(client=None), name="one_msp_role_per_user"),
             models.CheckConstraint(
-                condition=Q(client=None, role__in=[r for r, _ in MSP_ROLES]) | Q(client__isnull=False, role__in=[r for r, _ in CLIENT_ROLES]),
+                condition=Q(client=None, role__in=[r for r, _ in MSP_ROLES])
+                | Q(client__isnull=False, role__in=[r for r, _ in CLIENT_ROLES]),
                 name="role_fits_client",
                 violation_error_message="Owner, staff and auditor go without a client; admin, approver and viewer need one.",
             ),
@@ -134,7 +144,9 @@ class Token(models.Model):
     objects = TenantManager()
 
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
-    client = models.ForeignKey(Client, models.CASCADE, null=True, blank=True, help_text="Set: the token sees this client only.")
+    client = models.ForeignKey(
+        Client, models.CASCADE, null=True, blank=True, help_text="Set: the token sees this client only."
+    )
     name = models.CharField(max_length=120)
     prefix = models.CharField(max_length=12, unique=True, editable=False)
     hash = models.CharField(max_length=64, editable=False)
@@ -165,13 +177,29 @@ class Token(models.Model):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at) and self.user.is_active
 
     @classmethod
-    def issue(cls, user: User, name: str, scopes: list[str], *, client: Client | None = None, expires_at: datetime | None = None) -> tuple[Token, str]:
+    def issue(
+        cls,
+        user: User,
+        name: str,
+        scopes: list[str],
+        *,
+        client: Client | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[Token, str]:
         """A new token and its one-time plain text `wk_<prefix>_<secret>`. Raises ValueError for an unknown scope."""
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
             raise ValueError(f"Unknown scope {', '.join(unknown) or '(none)'}; choose from {', '.join(SCOPES)}.")
         prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        token = cls.objects.create(user=user, client=client, name=name, prefix=prefix, hash=digest(secret), scopes=sorted(set(scopes)), expires_at=expires_at)
+        token = cls.objects.create(
+            user=user,
+            client=client,
+            name=name,
+            prefix=prefix,
+            hash=digest(secret),
+            scopes=sorted(set(scopes)),
+            expires_at=expires_at,
+        )
         return token, f"wk_{prefix}_{secret}"
 
 
@@ -188,10 +216,19 @@ class OneTimeLink(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     @classmethod
-    def make(cls, purpose: str, *, expires_at: datetime, subject: str = "", user: User | None = None, recipient: str = "") -> str:
+    def make(
+        cls, purpose: str, *, expires_at: datetime, subject: str = "", user: User | None = None, recipient: str = ""
+    ) -> str:
         """A new link's secret (43 characters)."""
         secret = secrets.token_urlsafe(32)
-        cls.objects.create(purpose=purpose, hash=digest(secret), subject=subject, user=user, recipient=recipient[:200], expires_at=expires_at)
+        cls.objects.create(
+            purpose=purpose,
+            hash=digest(secret),
+            subject=subject,
+            user=user,
+            recipient=recipient[:200],
+            expires_at=expires_at,
+        )
         return secret
 
     @classmethod

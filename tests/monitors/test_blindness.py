@@ -195,6 +195,8 @@ def test_what_was_down_before_stays_told_and_is_not_told_again(now, site, anchor
     assert state(shops[0]) == "up" and pages() == ["consecutive_failure"] and not open_alerts()
 
 
-@pytest.mark.parametrize("anchor", ["127.0.0.1:1", "http://127.0.0.1:1/x", "nobody.invalid:443", "::nonsense::", "host:port"])
+@pytest.mark.parametrize(
+    "anchor", ["127.0.0.1:1", "http://127.0.0.1:1/x", "nobody.invalid:443", "::nonsense::", "host:port"]
+)
 def test_an_anchor_that_cannot_be_reached_is_no_proof(anchor):
     assert blindness._reach_all([anchor]) == [False]

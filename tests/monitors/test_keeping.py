@@ -101,7 +101,11 @@ def noon() -> datetime:
 
 def numbers() -> list[tuple]:
     kept = Rollup.objects.order_by("period", "monitor", "probe", "start")
-    return list(kept.values_list("period", "monitor", "probe", "start", "up", "degraded", "failing", "unknown", "latency_sum_ms", "latency"))
+    return list(
+        kept.values_list(
+            "period", "monitor", "probe", "start", "up", "degraded", "failing", "unknown", "latency_sum_ms", "latency"
+        )
+    )
 
 
 def test_rolled_twice_the_numbers_are_the_same(noon):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import connection
 
 from alerts.models import Alert
 from monitors import engine, evaluate, findings, partitions, plans, prober, services, store
+from monitors.checks import heartbeat, push
 from monitors.checks.base import Outcome, Status
 from monitors.models import Certificate, FailureBody, Monitor, Probe, ProbeState, Result, StateChange
 from portal.clock import database_now
@@ -21,7 +21,8 @@ from tests.monitors import rows
 from tests.monitors.seeing import judge, open_alerts, state, steps
 from tests.rig import answers
 from tests.rig.abreast import abreast
-from tests.rig.certificates import Authority, Certificate as Shown, self_signed
+from tests.rig.certificates import Certificate as Shown
+from tests.rig.certificates import self_signed
 from tests.rig.site import Site
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,7 +98,9 @@ def test_a_group_is_as_bad_as_its_worst_child(running, site):
     with Site() as other:
         children = [http(site, "shop"), http(other, "till")]
         until(lambda: all(state(m) == "up" for m in children), "the children to be up")
-        group = rows.monitor(name="all", kind="group", config={"monitor_ids": [m.pk for m in children]}, interval_seconds=3600)
+        group = rows.monitor(
+            name="all", kind="group", config={"monitor_ids": [m.pk for m in children]}, interval_seconds=3600
+        )
         until(lambda: state(group) == "up", "the group to be up")
         other.fail()
         services.check_now(children[1], by=cast.TESTS, at=database_now())
@@ -158,7 +161,12 @@ def test_one_row_is_never_given_to_two_workers():
     for n in range(60):
         rows.monitor(name=f"shop {n}")
     probe, at = rows.probe(), database_now()
-    taken = [c.id for claims in abreast(lambda n: [store.claim(f"w{n}", [probe.pk], 4, at) for _ in range(6)], 4) for some in claims for c in some]
+    taken = [
+        c.id
+        for claims in abreast(lambda n: [store.claim(f"w{n}", [probe.pk], 4, at) for _ in range(6)], 4)
+        for some in claims
+        for c in some
+    ]
     assert len(taken) == len(set(taken)) == 60
 
 
@@ -174,7 +182,7 @@ def test_saved_anew_while_under_way_the_old_settings_result_does_not_count(site)
     shop, probe, at = http(site), rows.probe(), database_now()
     (claim,) = store.claim("w", [probe.pk], 10, at)
     shop.config = {"url": site.url("/other")}
-    services.save(Monitor.objects.get(pk=shop.pk), by=cast.TESTS, at=at)
+    services.save(shop, by=cast.TESTS, at=at)
     assert store.save([done(claim, Status.FAILING)]) == set()
     view = ProbeState.objects.get(monitor=shop)
     assert view.next_due_at == at and view.lease_token is None, "and the new ones are tried at once"
@@ -207,17 +215,10 @@ def look(m: Monitor, at: datetime) -> None:
     ProbeState.objects.filter(pk=view.pk).update(next_due_at=min(view.next_due_at, at))
     (claim,) = [c for c in store.claim("w", [view.probe_id], 50, at) if c.monitor == m.pk]
     plan = plans.plan_of(Monitor.objects.get(pk=m.pk))
-    outcome = plan.kind.judge(plan.config, prober.revived(claim.facts), at) if hasattr(plan.kind, "judge") else _judge(plan, claim, at)
-    result = prober.made(claim, plan, outcome, at)
+    kind = {"heartbeat": heartbeat, "push": push}[plan.name]
+    result = prober.made(claim, plan, kind.judge(plan.config, prober.revived(claim.facts), at), at)
     assert store.save([result]) == {claim.id}
     judge(at)
-
-
-def _judge(plan: plans.Plan, claim: store.Claim, at: datetime) -> Outcome:
-    from monitors.checks import heartbeat, push
-
-    module = {"heartbeat": heartbeat, "push": push}[plan.name]
-    return module.judge(plan.config, prober.revived(claim.facts), at)
 
 
 def test_a_late_heartbeat_is_down_since_its_deadline():
@@ -269,7 +270,9 @@ def test_a_push_counts_for_its_time_to_live():
     look(job, at)
     assert state(job) == "up" and Result.objects.get().total_ms == 12.5
     look(job, at + timedelta(seconds=61))
-    assert state(job) == "down" and StateChange.objects.get(to_state="down").first_failure_at == at + timedelta(seconds=60)
+    assert state(job) == "down" and StateChange.objects.get(to_state="down").first_failure_at == at + timedelta(
+        seconds=60
+    )
     services.push(job, status="degraded", message="slow", latency_ms=None, at=at + timedelta(seconds=70))
     look(job, at + timedelta(seconds=70))
     assert state(job) == "degraded" and Monitor.objects.get().state_reason == "slow"
@@ -284,16 +287,11 @@ def test_the_same_deadline_is_recorded_once():
 
 
 # --- Certificates ------------------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def tls_site(authority: Authority, tmp_path, monkeypatch) -> Iterator[Site]:
-    """A site whose certificate the prober trusts, as it would a public one."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.trust(tmp_path)))
-    with Site(certificate=authority.issue()) as server:
-        yield server
-
-
 def occasions() -> list[tuple[str, str, bool]]:
-    return [(a.condition.partition(":")[2], a.severity, a.is_resolved) for a in Alert.objects.filter(source="certificate").order_by("id")]
+    return [
+        (a.condition.partition(":")[2], a.severity, a.is_resolved)
+        for a in Alert.objects.filter(source="certificate").order_by("id")
+    ]
 
 
 def shows(site: Site, certificate: Shown, m: Monitor) -> None:
@@ -302,7 +300,9 @@ def shows(site: Site, certificate: Shown, m: Monitor) -> None:
     before = Result.objects.count()
     services.check_now(m, by=cast.TESTS, at=database_now())
     until(lambda: Result.objects.count() > before, "a check")
-    until(lambda: Certificate.objects.filter(fingerprint=certificate.fingerprint).exists(), "the certificate to be noted")
+    until(
+        lambda: Certificate.objects.filter(fingerprint=certificate.fingerprint).exists(), "the certificate to be noted"
+    )
 
 
 def tls(site: Site) -> Monitor:
@@ -310,7 +310,14 @@ def tls(site: Site) -> Monitor:
 
 
 def facts(certificate: Shown, **more: object) -> dict:
-    return {"certificate": {"fingerprint": certificate.fingerprint, "not_after": certificate.not_after.isoformat(), "names": ["x"], **more}}
+    return {
+        "certificate": {
+            "fingerprint": certificate.fingerprint,
+            "not_after": certificate.not_after.isoformat(),
+            "names": ["x"],
+            **more,
+        }
+    }
 
 
 def test_each_threshold_is_one_occasion_per_certificate(authority):
@@ -333,7 +340,14 @@ def test_each_threshold_is_one_occasion_per_certificate(authority):
         ("expiring:1", "critical"), ("expired", "critical"),
     ]  # fmt: skip
     assert [over for _, _, over in occasions()] == [True] * 5 + [False], "the next threshold takes over quietly"
-    assert Certificate.objects.get().told == ["expiring:30", "expiring:14", "expiring:7", "expiring:3", "expiring:1", "expired"]
+    assert Certificate.objects.get().told == [
+        "expiring:30",
+        "expiring:14",
+        "expiring:7",
+        "expiring:3",
+        "expiring:1",
+        "expired",
+    ]
     seen(80, authority.issue(valid=timedelta(days=90)))
     assert all(over for _, _, over in occasions())
     seen(10, authority.issue(valid=timedelta(days=90)))
@@ -365,6 +379,15 @@ def test_one_batch_of_many_results_and_the_stored_numbers():
     at = database_now()
     claims = store.claim("w", [rows.probe().pk], 100, at)
     assert len(claims) == 25 and len({c.token for c in claims}) == 1
-    assert len(store.save([done(c, Status.FAILING if n % 2 else Status.UP, error_class="dns" if n % 2 else "") for n, c in enumerate(claims)])) == 25
+    assert (
+        len(
+            store.save(
+                [
+                    done(c, Status.FAILING if n % 2 else Status.UP, error_class="dns" if n % 2 else "")
+                    for n, c in enumerate(claims)
+                ]
+            )
+        )
+        == 25
+    )
     assert Result.objects.count() == len(monitors) and ProbeState.objects.filter(changed=True).count() == 25
-    assert connection.vendor in ("sqlite", "postgresql")
