@@ -77,6 +77,7 @@ class Message:
     thread: str = ""  # what belongs together: alert-9, incident-2
     provider_id: str = ""  # the vendor's id of what this destination heard first
     timezone: str = "UTC"
+    sent_at: datetime | None = None  # the database's time of this attempt: a worker's own clock may be wrong
 
     @property
     def resolved(self) -> bool:

@@ -180,6 +180,7 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
                 row.notice.snapshot,
                 delivery_id=row.pk,
                 attempt=row.attempt,
+                sent_at=at,
                 provider_id=keys.get((row.alert_id or 0, row.destination_key), ""),
             )
             letters.append((row, kind, message))

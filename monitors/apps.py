@@ -8,12 +8,14 @@ class MonitorsConfig(AppConfig):
 
     def ready(self) -> None:
         from monitors import housekeeping, receivers, store
+        from monitors.blindness import Lookout
         from monitors.evaluate import Evaluator
         from monitors.prober import Prober
         from portal import residents
 
         residents.register("probe", Prober)
         residents.register("page", Evaluator)
+        residents.register("page", Lookout)
         residents.on_death(store.free)
         receivers.connect()
         housekeeping.register()

@@ -21,6 +21,7 @@ from monitors import engine
 from monitors.models import Probe, ProbeState
 from portal import bells
 from portal.clock import database_now
+from portal.residents import Resident
 
 log = logging.getLogger("watchkeeper.blindness")
 
@@ -51,7 +52,7 @@ def _by_neighbours(probe: Probe, since: datetime) -> str:
     disagreeing = {
         pk
         for pk, seen_at in well.order_by().values_list("monitor_id", "last_at")
-        if seen_at is not None and seen_at >= failing[pk]
+        if seen_at is not None and (began := failing[pk]) is not None and seen_at >= began
     }
     return engine.blind(
         failing=len(failing),
@@ -62,12 +63,33 @@ def _by_neighbours(probe: Probe, since: datetime) -> str:
     )
 
 
-def sweep(at: datetime) -> None:
-    """Look at the anchors of probes that see failures or are blind; give sight back to those that see well again."""
+class Lookout(Resident):
+    """Asks the anchors of the built-in probes while there is a reason to; beside the evaluator, which must not wait for a network."""
+
+    bell_name = bells.EVALUATE
+
+    def __init__(self) -> None:
+        super().__init__("lookout")
+
+    def step(self) -> float:
+        watch(database_now())
+        return 1.0
+
+
+def watch(at: datetime) -> None:
+    """Ask the anchors of probes that see failures they have not been proved fit to see, and of blind ones."""
     for probe in Probe.objects.filter(enabled=True, built_in=True).exclude(anchors=[]):
-        failing = ProbeState.objects.filter(probe=probe, active=True, status=engine.FAILING).exists()
-        if failing or probe.blind_since is not None:
+        failing = ProbeState.objects.filter(probe=probe, active=True, status=engine.FAILING).exclude(
+            vote=engine.FAILING
+        )
+        if probe.anchors_ok_at is not None:
+            failing = failing.filter(since__gt=probe.anchors_ok_at)
+        if probe.blind_since is not None or failing.exists():
             check_anchors(probe, at)
+
+
+def sweep(at: datetime) -> None:
+    """Give sight back to probes without anchors once their neighbours no longer disagree."""
     for probe in Probe.objects.filter(blind_since__isnull=False, anchors=[]):
         since = probe.blind_since or at
         # What it lost when it went blind may still be lost, however long ago that was.

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import re
-import time
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -151,7 +151,7 @@ class Webhook(DiscreetChannel):
         """The signed POST."""
         config = self.config
         body = body_of(message)
-        identity, timestamp = f"delivery-{message.delivery_id}", int(time.time())
+        identity, timestamp = f"delivery-{message.delivery_id}", int((message.sent_at or datetime.now(UTC)).timestamp())
         headers = {name: value.get_secret_value() for name, value in config.headers.items()}
         headers |= {"Content-Type": "application/json", "webhook-id": identity, "webhook-timestamp": str(timestamp)}
         secrets = [s.get_secret_value() for s in (config.secret, config.previous_secret) if s.get_secret_value()]

@@ -135,7 +135,7 @@ def test_a_failure_counts_only_after_the_anchors_were_seen(now, site, anchored):
     probe, shops = anchored
     watch(shops[0], "fff", later(now, 10))
     assert state(shops[0]) == "unknown" and pages() == []
-    blindness.sweep(later(now, 13))
+    blindness.watch(later(now, 13))
     judge(later(now, 13))
     assert state(shops[0]) == "down" and pages() == ["consecutive_failure"]
 
@@ -145,9 +145,9 @@ def test_the_anchors_are_gone_too_so_it_is_us(now, site, anchored):
     probe, shops = anchored
     site.refuse()
     all_see(shops, "f", later(now, 10), probe)
-    blindness.sweep(later(now, 11))
+    blindness.watch(later(now, 11))
     watch(shops, "ff", later(now, 12))
-    blindness.sweep(later(now, 16))
+    blindness.watch(later(now, 16))
     assert {state(m) for m in shops} == {"unknown"} and pages() == []
     (alert,) = open_alerts()
     assert (alert.event, alert.message.split(".")[0]) == ("blind", "Only 0 of 1 anchors answer")
@@ -158,12 +158,12 @@ def test_the_uplink_returns_and_no_burst_of_pages_follows(now, site, anchored):
     probe, shops = anchored
     site.refuse()
     all_see(shops, "f", later(now, 10), probe)
-    blindness.sweep(later(now, 11))
+    blindness.watch(later(now, 11))
     watch(shops, "fff", later(now, 12))
     under_way = ProbeState.objects.get(monitor=shops[5])
     ProbeState.objects.filter(pk=under_way.pk).update(lease_token=7, claimed_by="w1")
     site.up()
-    blindness.sweep(later(now, 20))
+    blindness.watch(later(now, 20))
     judge(later(now, 20))
     assert pages() == [] and not open_alerts(), "the observer's alert is over, and nobody else's begins"
     under_way.refresh_from_db()
@@ -174,7 +174,7 @@ def test_the_uplink_returns_and_no_burst_of_pages_follows(now, site, anchored):
     judge(later(now, 21))
     assert state(shops[0]) != "down", "one failure with open eyes is a suspicion"
     see(shops[0], "f", later(now, 22), probe)
-    blindness.sweep(later(now, 23))
+    blindness.watch(later(now, 23))
     judge(later(now, 23))
     assert state(shops[0]) == "down" and pages() == ["consecutive_failure"]
     assert {state(m) for m in shops[1:]} == {"up"}
