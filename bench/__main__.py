@@ -20,6 +20,7 @@ def _peers(tls: bool) -> dict[str, Any]:
         return {
             "blackbox": peers.blackbox(directory, url, 8),
             "check_http": peers.check_http(https if tls else http, tls),
+            "icinga2": peers.icinga2(directory, http, https if tls else http, tls, 10),
         }
 
 
@@ -63,6 +64,11 @@ def main() -> int:
             print(
                 f"\n{scheme}: CPU per stored check / blackbox_exporter's unstored probe = {ours['cpu_ms'] / theirs['blackbox']['cpu_ms']:.2f}; "
                 f"/ check_http's run = {ours['cpu_ms'] / theirs['check_http']['cpu_ms']:.2f}; rate / check_http's = {ours['stored_per_s'] / theirs['check_http']['per_s']:.1f}"
+                + (
+                    f"; rate / icinga2's = {ours['stored_per_s'] / max(1, theirs['icinga2']['per_s']):.1f}"
+                    if "per_s" in theirs["icinga2"]
+                    else ""
+                )
             )
     return 0
 

@@ -14,6 +14,7 @@ import psutil
 
 from bench import stage
 
+ICINGA = Path("/usr/sbin/icinga2")
 BLACKBOX = Path("/usr/bin/prometheus-blackbox-exporter")
 CHECK_HTTP = Path("/usr/lib/nagios/plugins/check_http")
 CONFIG = """modules:
@@ -92,3 +93,69 @@ def check_http(url_port: int, tls: bool, count: int = 400, parallel: int = 8) ->
         "cpu_ms": round(spent / count * 1000, 3),
         "bad": bad,
     }
+
+
+ICINGA_CONFIG = """object CheckerComponent "checker" {{ }}
+object CheckCommand "web" {{ command = [ {command} ] }}
+for (n in range({count})) {{
+  object Host "h" + n use (n) {{
+    check_command = "web"; check_interval = 1s; retry_interval = 1s; enable_notifications = false; enable_perfdata = false
+  }}
+}}
+"""
+
+
+def icinga2(
+    directory: Path, status_port: int, port: int, tls: bool, seconds: float, count: int = 800
+) -> dict[str, object]:
+    """Checks/s and CPU per check of a saturated icinga2 (no database, no notifications) forking check_http; counted by the target."""
+    if not ICINGA.exists() or not CHECK_HTTP.exists():
+        return {"peer": "icinga2", "note": "NOT RUN: not installed (icinga2-bin, monitoring-plugins-basic)"}
+    words = [str(CHECK_HTTP), "-I", "127.0.0.1", "-p", str(port), "-u", "/", *(["-S"] if tls else [])]
+    config = directory / "icinga2.conf"
+    config.write_text(ICINGA_CONFIG.format(command=", ".join(f'"{w}"' for w in words), count=count))
+    places = {"DataDir": "d", "LogDir": "l", "CacheDir": "c", "InitRunDir": "r", "SpoolDir": "s"}
+    arguments = ["-D", "Configuration.RunAsUser=root", "-D", "Configuration.RunAsGroup=root"]
+    for name, folder in places.items():
+        (directory / f"icinga-{folder}").mkdir(exist_ok=True)
+        arguments += ["-D", f"Configuration.{name}={directory}/icinga-{folder}"]
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ICINGA2_USER": "root", "ICINGA2_GROUP": "root"}
+    process = subprocess.Popen(
+        [str(ICINGA), "daemon", "-c", str(config), *arguments],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        time.sleep(8)
+        watched = stage.family(psutil.Process(process.pid))
+        before, cpu, began = _requests(status_port), _cpu_with_children(watched), time.monotonic()
+        time.sleep(seconds)
+        n, spent, lasted = (
+            _requests(status_port) - before - 1,
+            _cpu_with_children(watched) - cpu,
+            time.monotonic() - began,
+        )
+        return {"peer": "icinga2", "per_s": round(n / lasted), "cpu_ms": round(spent / max(1, n) * 1000, 3)}
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _requests(port: int) -> int:
+    """How many requests the local nginx has handled."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/status")
+    return int(connection.getresponse().read().decode().splitlines()[2].split()[2])
+
+
+def _cpu_with_children(processes: list[psutil.Process]) -> float:
+    """Their own time and that of children that have ended."""
+    total = 0.0
+    for p in processes:
+        try:
+            t = p.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += t.user + t.system + t.children_user + t.children_system
+    return total

@@ -51,7 +51,7 @@ def nginx(directory: Path, workers: int = 1) -> Iterator[tuple[int, int, psutil.
         f"events {{ worker_connections 8000; }}\nhttp {{ access_log off; keepalive_timeout 0; client_body_temp_path {directory}/b; proxy_temp_path {directory}/p;"
         f" fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;\n"
         f"server {{ listen 127.0.0.1:{http} backlog=4096; listen 127.0.0.1:{https} ssl backlog=4096; ssl_certificate {directory}/cert.pem; ssl_certificate_key {directory}/key.pem;"
-        f" ssl_session_cache off; ssl_session_tickets off; location / {{ return 200 'ok'; }} }} }}\n"
+        f" ssl_session_cache off; ssl_session_tickets off; location = /status {{ stub_status; }} location / {{ return 200 'ok'; }} }} }}\n"
     )
     process = subprocess.Popen(
         [NGINX, "-c", str(config), "-p", str(directory)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

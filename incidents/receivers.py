@@ -7,7 +7,7 @@ from typing import Any
 
 from alerts.models import Alert
 from alerts.signals import alert_changed, alert_closed, alert_opened
-from incidents import services
+from incidents import machine
 from portal.audit import PORTAL, Actor
 
 
@@ -20,19 +20,19 @@ def connect() -> None:
 
 def on_opened(sender: object, alerts: list[Alert], at: datetime, **_: Any) -> None:
     """Before anybody is told, so that the first message names the incident."""
-    services.gather(alerts, at)
+    machine.gather(alerts, at)
 
 
 def on_changed(sender: object, alerts: list[Alert], at: datetime, change: str, by: Actor = PORTAL, **_: Any) -> None:
     """A raise to critical opens an incident; an acknowledgement is the incident's too."""
     if change == "raised":
-        services.gather(alerts, at)
+        machine.gather(alerts, at)
     elif change == "acknowledged":
-        services.alerts_acknowledged(alerts, at, by)
+        machine.alerts_acknowledged(alerts, at, by)
 
 
 def on_closed(
     sender: object, alerts: list[Alert], at: datetime, by: Actor = PORTAL, manual: bool = False, **_: Any
 ) -> None:
     """Recovery resolves what the machine opened."""
-    services.alerts_closed(alerts, at, by, manual)
+    machine.alerts_closed(alerts, at, by, manual)

@@ -1,6 +1,16 @@
 """What does this app register when Django starts?"""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+def built_in_probe(using: str = "default", **_: Any) -> None:
+    """The portal's own workers are a probe like any other (SPEC PRB-5): it exists wherever the tables do."""
+    from monitors.models import Probe
+
+    Probe.objects.using(using).get_or_create(slug="local", defaults={"name": "Portal", "built_in": True})
 
 
 class MonitorsConfig(AppConfig):
@@ -17,5 +27,6 @@ class MonitorsConfig(AppConfig):
         residents.register("page", Evaluator)
         residents.register("page", Lookout)
         residents.on_death(store.free)
+        post_migrate.connect(built_in_probe, sender=self, dispatch_uid="monitors.built_in_probe")
         receivers.connect()
         housekeeping.register()

@@ -1,4 +1,4 @@
-"""Results partitioned by day and room on the pages of the row that every check writes (PostgreSQL); the built-in probe."""
+"""Results partitioned by day and room on the pages of the row that every check writes (PostgreSQL)"""
 
 from django.db import migrations
 
@@ -15,13 +15,8 @@ def partition(apps, schema_editor):
         schema_editor.execute(PARTITIONED)
 
 
-def built_in_probe(apps, schema_editor):
-    apps.get_model("monitors", "Probe").objects.get_or_create(slug="local", defaults={"name": "Portal", "built_in": True})
-
-
 class Migration(migrations.Migration):
     dependencies = [("monitors", "0001_initial")]
     operations = [
         migrations.RunPython(partition, migrations.RunPython.noop),
-        migrations.RunPython(built_in_probe, migrations.RunPython.noop),
     ]

@@ -44,7 +44,7 @@ def test_keys_rotate(settings):
 
 @pytest.mark.parametrize("token", ["garbage", "gAAAAA", "☃"])
 def test_a_damaged_token_says_so(token):
-    with pytest.raises((CannotOpen, UnicodeError)):
+    with pytest.raises(CannotOpen):
         Sealed(token).open()
 
 
