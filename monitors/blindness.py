@@ -28,7 +28,6 @@ log = logging.getLogger("watchkeeper.blindness")
 SUDDEN = timedelta(seconds=60)  # what turned bad within this time turned bad "at once"
 SOON = timedelta(seconds=60)  # when sight returns, everything is looked at again within this time
 ANCHOR_SECONDS = 2.0
-SWEEP = timedelta(seconds=5)  # how often the anchors are looked at while there are failures
 
 
 def look(probes: dict[int, Probe], at: datetime) -> list[Probe]:
@@ -96,20 +95,6 @@ def sweep(at: datetime) -> None:
         # What it lost when it went blind may still be lost, however long ago that was.
         if at - since > SUDDEN and not _by_neighbours(probe, since - SUDDEN):
             set_seeing(probe, at)
-
-
-def prove(at: datetime) -> None:
-    """A first failure after a quiet time is not left waiting for the next sweep: the anchors are looked at now."""
-    for probe in Probe.objects.filter(enabled=True, built_in=True, blind_since=None).exclude(anchors=[]):
-        if probe.anchors_ok_at is not None and at - probe.anchors_ok_at < SWEEP:
-            continue  # one anchor that hangs must not hold up the judging of a storm
-        doubtful = ProbeState.objects.filter(probe=probe, active=True, status=engine.FAILING).exclude(
-            vote=engine.FAILING
-        )
-        if probe.anchors_ok_at is not None:
-            doubtful = doubtful.filter(since__gt=probe.anchors_ok_at)
-        if doubtful.exists():
-            check_anchors(probe, at)
 
 
 def check_anchors(probe: Probe, at: datetime) -> bool:

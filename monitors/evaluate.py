@@ -315,13 +315,11 @@ class Evaluator(Resident):
 
     def step(self) -> float:
         at = database_now()
-        if self.sweep_at is None or at - self.sweep_at > blindness.SWEEP:
+        if self.sweep_at is None or at - self.sweep_at > timedelta(seconds=5):
             self.sweep_at = at
             mark_stale(at)
             calm(at)
             blindness.sweep(at)
-        else:
-            blindness.prove(at)
         try:
             rest = 0.0 if evaluate(at) else 1.0
             self.collisions = 0

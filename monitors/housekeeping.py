@@ -34,7 +34,7 @@ def forget(at: datetime) -> None:
     partitions.drop_before((at.astimezone(UTC) - timedelta(days=settings.RAW_RESULT_DAYS)).date())
     for model, field, days in (
         (FailureBody, "at", settings.CHANGE_DAYS),
-        (StateChange, "at", settings.ROLLUP_DAYS),
+        (StateChange, "at", settings.CHANGE_DAYS),
         (Ping, "at", settings.CHANGE_DAYS),
         (Rollup, "start", settings.ROLLUP_DAYS),
     ):

@@ -206,6 +206,24 @@ def _refuse_strangers(m: Monitor) -> None:
                     "config.monitor_ids": f"No such monitor of this client: {', '.join(str(i) for i in sorted(wanted - known))}."
                 }
             )
+        if m.pk in _members(m):
+            raise ValidationError(
+                {"config.monitor_ids": "This group would contain itself, through another group; leave that one out."}
+            )
+
+
+def _members(m: Monitor) -> set[int]:
+    """Every monitor in a group, and in the groups within it."""
+    inside = {
+        g.pk: set(g.config.get("monitor_ids", ()))
+        for g in Monitor.objects.filter(client=m.client_id, kind="group").only("pk", "config")
+    }
+    found, waiting = set(), set(m.config.get("monitor_ids", ()))
+    while waiting:
+        pk = waiting.pop()
+        found.add(pk)
+        waiting |= inside.get(pk, set()) - found
+    return found
 
 
 # What takes the lease from a check that is under way: by the old settings, its result does not count, and the new ones are checked now.

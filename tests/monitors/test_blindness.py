@@ -140,20 +140,18 @@ def test_a_failure_counts_only_after_the_anchors_were_seen(now, site, anchored):
     assert state(shops[0]) == "down" and pages() == ["consecutive_failure"]
 
 
-def test_the_first_failure_is_proved_at_once_and_a_storm_by_the_sweep(now, site, anchored):
+def test_the_anchors_are_asked_only_while_there_is_an_open_question(now, site, anchored):
     probe, shops = anchored
     watch(shops[0], "ff", later(now, 10))
-    blindness.prove(later(now, 11))
+    blindness.watch(later(now, 11))
     judge(later(now, 11))
     assert state(shops[0]) == "down" and Probe.objects.get(pk=probe.pk).anchors_ok_at == later(now, 11)
     watch(shops[1], "ff", later(now, 12))
-    blindness.prove(later(now, 13))
-    assert Probe.objects.get(pk=probe.pk).anchors_ok_at == later(now, 11), "looked at a moment ago"
-    blindness.prove(later(now, 17))
-    judge(later(now, 17))
+    blindness.watch(later(now, 13))
+    judge(later(now, 13))
     assert state(shops[1]) == "down"
-    blindness.prove(later(now, 60))
-    assert Probe.objects.get(pk=probe.pk).anchors_ok_at == later(now, 17), "nothing is open: nobody is asked"
+    blindness.watch(later(now, 60))
+    assert Probe.objects.get(pk=probe.pk).anchors_ok_at == later(now, 13), "nothing is open: nobody is asked"
 
 
 def test_the_anchors_are_gone_too_so_it_is_us(now, site, anchored):

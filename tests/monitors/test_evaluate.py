@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from alerts import acts
@@ -12,6 +13,7 @@ from alerts.models import Alert, Delivery, Notice
 from incidents.models import Incident
 from monitors import evaluate, partitions, services
 from monitors.models import Monitor, ProbeState, Result, StateChange
+from portal.audit import PORTAL
 from portal.clock import database_now
 from tests import cast
 from tests.alerts import stage
@@ -347,3 +349,12 @@ def test_two_evaluators_at_the_same_moment_judge_once():
     assert {state(m) for m in shops} == {"down"}
     assert StateChange.objects.filter(to_state="down").count() == 30
     assert Alert.objects.count() == Incident.objects.count() == Delivery.objects.count() == 30
+
+
+def test_a_group_cannot_contain_itself_through_another(now):
+    inner = rows.monitor(name="inner", kind="group", config={"monitor_ids": [rows.monitor(name="leaf").pk]})
+    outer = rows.monitor(name="outer", kind="group", config={"monitor_ids": [inner.pk]})
+    inner.config = {"monitor_ids": [outer.pk]}
+    with pytest.raises(ValidationError) as refused:
+        services.save(inner, by=PORTAL, at=now)
+    assert "contain itself" in str(refused.value)
