@@ -26,6 +26,7 @@ def _peers(tls: bool) -> dict[str, Any]:
 
 MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "http": lambda: pipeline.run("http", 20000, 5, 20),
+    "http saturated": lambda: pipeline.run("http", 30000, 5, 15),
     "http peers": lambda: _peers(False),
     "https": lambda: pipeline.run("https", 4000 if not FULL else 6000, 5, 20),
     "https peers": lambda: _peers(True),

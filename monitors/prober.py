@@ -279,7 +279,6 @@ class Prober(Resident):
     """Claims and plans; see the module's first lines."""
 
     bell_name = bells.PROBE
-    longest_rest = 0.25
 
     def __init__(self) -> None:
         super().__init__("prober")
@@ -294,6 +293,7 @@ class Prober(Resident):
         self.storer.start()
         self.plans = Plans()
         self.probes: list[int] = []
+        self.idle = True
         self.probes_at = 0.0
         self.doubtful: set[int] = set()  # tokens of claims that perhaps succeeded, and of which nothing was begun
 
@@ -303,6 +303,8 @@ class Prober(Resident):
         if not room:
             return 0.05
         at, instant = database_now(), time.monotonic()
+        if self.idle and (wait := store.seconds_to_next(self.probes, at)) > 0:
+            return wait
         if self.doubtful:
             store.forgo(self.doubtful)
             self.doubtful.clear()
@@ -311,7 +313,9 @@ class Prober(Resident):
         claims = store.claim(WORKER_ID, self.probes, room, at, token)
         if not claims:
             self.doubtful.clear()
-            return self.longest_rest
+            self.idle = True  # from now on ask first: a look costs less than a claim of nothing
+            return 0.05
+        self.idle = False
         plans = self.plans.get((c.monitor, c.config_version) for c in claims)
         children = _children(claims, plans)
         jobs = []

@@ -147,6 +147,13 @@ def _time(value: Any) -> datetime | None:
     return datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
+def seconds_to_next(probes: Sequence[int], at: datetime) -> float:
+    """How long a prober may rest: until the next waiting check can be claimed, a second at most; 0 when one can be."""
+    waiting = ProbeState.objects.filter(active=True, lease_token=None, probe__in=probes).order_by("next_due_at")
+    soonest = waiting.values_list("next_due_at", flat=True).first()
+    return 1.0 if soonest is None else min(1.0, max(0.0, (soonest - at - AHEAD).total_seconds()))
+
+
 # --- Keeping results ---------------------------------------------------------------------------------------------------
 _COLUMNS = (
     ("id", "bigint"), ("token", "bigint"), ("status", "smallint"), ("streak", "integer"), ("since", "timestamptz"), ("last_at", "timestamptz"), ("last_ms", "double precision"),

@@ -78,7 +78,7 @@ def test_what_is_too_old_goes_and_the_rest_stays(settings):
     ):
         for age in (days - 1, days + 1):
             model.objects.create(monitor=m, at=at - timedelta(days=age), **values)
-    for version, age in enumerate((settings.ROLLUP_DAYS - 1, settings.ROLLUP_DAYS + 1), 1):
+    for version, age in enumerate((settings.CHANGE_DAYS - 1, settings.CHANGE_DAYS + 1), 1):
         when = at - timedelta(days=age)
         StateChange.objects.create(monitor=m, version=version, at=when, from_state="up", to_state="down")
         Rollup.objects.create(monitor=m, probe=probe, period="h", start=when)
