@@ -32,10 +32,10 @@ app.conf.update(
     timezone="UTC",
     enable_utc=True,
     beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
-    beat_max_loop_interval=1,
+    beat_max_loop_interval=5,
     beat_schedule={
-        "ring the probers": {"task": "portal.tasks.ring_probe", "schedule": 1.0, "args": ("probe",), "options": {"expires": 5}},
-        "ring the pagers": {"task": "portal.tasks.ring_page", "schedule": 1.0, "args": ("page",), "options": {"expires": 5}},
+        "ring the probers": {"task": "portal.tasks.ring_probe", "schedule": 5.0, "args": ("probe",), "options": {"expires": 5}},
+        "ring the pagers": {"task": "portal.tasks.ring_page", "schedule": 5.0, "args": ("page",), "options": {"expires": 5}},
         "housekeeping": {"task": "portal.tasks.housekeeping", "schedule": 10.0, "options": {"expires": 30}},
     },
 )  # fmt: skip

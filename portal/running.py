@@ -75,7 +75,7 @@ def run_beat() -> None:
 
     while True:
         try:
-            Service(app=app, max_interval=1, scheduler_cls=app.conf.beat_scheduler).start()
+            Service(app=app, max_interval=5, scheduler_cls=app.conf.beat_scheduler).start()
             return
         except Exception:
             log.exception("beat fell; it starts again in 2 s (the workers' own sweeps go on meanwhile)")
