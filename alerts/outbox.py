@@ -130,6 +130,7 @@ def finish(outcomes: Sequence[Outcome]) -> int:
         return 0
     fenced = 0
     with transaction.atomic():
+        _alerts_first([o.delivery_id for o in outcomes])
         rows = {
             d.pk: d
             for d in Delivery.objects.filter(pk__in=[o.delivery_id for o in outcomes])
@@ -252,12 +253,29 @@ def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:
             gathering.undeliverable(d, o.error, at=o.at, permanent=o.outcome == "permanent")
 
 
+def _alerts_first(deliveries: list[int]) -> None:
+    """Lock what these deliveries tell of, before the deliveries: whoever closes an alert holds it when it comes for them."""
+    if connection.vendor != "postgresql":
+        return
+    told = set(
+        Delivery.objects.filter(Q(pk__in=deliveries) | Q(carried_by__in=deliveries), alert__isnull=False).values_list(
+            "alert_id", flat=True
+        )
+    )
+    list(Alert.objects.filter(pk__in=told).order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+
+
 def reap(at: datetime) -> int:
     """Free what dead workers held and what outlived its lease: an attempt that nobody finished may have arrived."""
     gone = list(Worker.objects.filter(seen_at__lt=at - GONE_AFTER).values_list("pk", flat=True))
+    dead = Q(state=Delivery.State.SENDING) & (Q(lease_until__lt=at) | Q(claimed_by__in=gone))
     with transaction.atomic():
+        found = list(Delivery.objects.filter(dead).values_list("pk", flat=True))
+        if not found:
+            return 0
+        _alerts_first(found)
         lost = list(
-            Delivery.objects.filter(Q(state=Delivery.State.SENDING) & (Q(lease_until__lt=at) | Q(claimed_by__in=gone)))
+            Delivery.objects.filter(dead, pk__in=found)
             .order_by("pk")
             .select_for_update(of=("self",))
             .select_related("channel", "notice")

@@ -81,7 +81,8 @@ def test_what_is_too_old_goes_and_the_rest_stays(settings):
     for version, age in enumerate((settings.CHANGE_DAYS - 1, settings.CHANGE_DAYS + 1), 1):
         when = at - timedelta(days=age)
         StateChange.objects.create(monitor=m, version=version, at=when, from_state="up", to_state="down")
-        Rollup.objects.create(monitor=m, probe=probe, period="h", start=when)
+    for age in (settings.ROLLUP_DAYS - 1, settings.ROLLUP_DAYS + 1):
+        Rollup.objects.create(monitor=m, probe=probe, period="h", start=at - timedelta(days=age))
     housekeeping.forget(at)
     left = [model.objects.filter(**{key: m.pk}).count() for model, key in (
         (Result, "monitor_id"), (FailureBody, "monitor"), (Ping, "monitor"), (StateChange, "monitor"), (Rollup, "monitor"),
