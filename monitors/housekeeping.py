@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Count, Min
 
 from monitors import partitions, rollups
 from monitors.models import FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
 from portal import registry, slots
+
+log = logging.getLogger("watchkeeper.housekeeping")
 
 SLICE = 5000
 
@@ -29,9 +34,30 @@ def register() -> None:
     )
 
 
+def days_to_keep(days: int, free: float) -> int:
+    """How many days of raw results a disk with this free share (0 to 1) can bear. Rollups and changes are never cut: they are small."""
+    if free >= 0.10:
+        return days
+    return max(1, days // 2) if free >= 0.05 else 1
+
+
+def free_share() -> float:
+    """The free share of the disk that the data directory is on; 1 where the database lies elsewhere."""
+    if connection.vendor != "sqlite":
+        return 1.0
+    place = next(p for p in (settings.DATA_DIR, *settings.DATA_DIR.parents) if p.exists())
+    usage = shutil.disk_usage(place)
+    return usage.free / usage.total
+
+
 def forget(at: datetime) -> None:
     """Raw results after RAW_RESULT_DAYS, changes, failures and pings after CHANGE_DAYS, rollups after ROLLUP_DAYS. In slices."""
-    partitions.drop_before((at.astimezone(UTC) - timedelta(days=settings.RAW_RESULT_DAYS)).date())
+    days = days_to_keep(settings.RAW_RESULT_DAYS, free_share())
+    if days < settings.RAW_RESULT_DAYS:
+        log.warning(
+            "the disk is nearly full: raw results are kept for %d days instead of %d", days, settings.RAW_RESULT_DAYS
+        )
+    partitions.drop_before((at.astimezone(UTC) - timedelta(days=days)).date())
     for model, field, days in (
         (FailureBody, "at", settings.CHANGE_DAYS),
         (StateChange, "at", settings.CHANGE_DAYS),

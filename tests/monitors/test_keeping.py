@@ -90,6 +90,22 @@ def test_what_is_too_old_goes_and_the_rest_stays(settings):
     assert left == [1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize(("free", "kept"), [(0.5, 7), (0.10, 7), (0.09, 3), (0.05, 3), (0.01, 1)])
+def test_a_full_disk_keeps_fewer_days_of_raw_results(free, kept):
+    assert housekeeping.days_to_keep(7, free) == kept
+
+
+def test_on_a_full_disk_yesterdays_results_stay_and_older_ones_go(monkeypatch):
+    at = database_now()
+    m = rows.monitor()
+    partitions.ensure((at - 4 * DAY).date(), at.date())
+    for days in (0, 3):
+        rows.result(m, at - timedelta(days=days)).save(force_insert=True)
+    monkeypatch.setattr(housekeeping, "free_share", lambda: 0.01)
+    housekeeping.forget(at)
+    assert Result.objects.filter(monitor_id=m.pk).count() == 1
+
+
 # --- Rollups ---------------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def noon() -> datetime:
