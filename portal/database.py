@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -59,6 +60,20 @@ def make_directory() -> None:
         name = str(settings.DATABASES["default"]["NAME"])
         if not name.startswith("file:") and name != ":memory:":
             Path(name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _born_in_wal(name)
+
+
+def _born_in_wal(name: str) -> None:
+    """A new SQLite file takes its journal mode from one process at a time: SQLite does not wait for that lock, it fails."""
+    with _file_lock(), closing(sqlite3.connect(name, timeout=20)) as born:
+        born.execute("PRAGMA journal_mode=WAL")
+
+
+@contextmanager
+def _file_lock() -> Iterator[None]:
+    with (Path(settings.DATA_DIR) / "migrate.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
@@ -71,6 +86,5 @@ def _alone() -> Iterator[None]:
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
         return
-    with (Path(settings.DATA_DIR) / "migrate.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _file_lock():
         yield
