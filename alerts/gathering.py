@@ -142,16 +142,18 @@ def _line(r: Delivery) -> dict:
 
 
 def undeliverable(row: Delivery, error: str, *, at: datetime, permanent: bool) -> None:
-    """A delivery ended without proof of arrival: mark the channel, and tell its owner by another way (once per illness)."""
+    """A delivery ended without proof of arrival: mark the channel, and tell its owner by another way.
+
+    Every message that is lost is told, also while the channel is known to be ill: it may be the only one that was owed.
+    The other channel gathers them, so that a storm into a dead channel does not become a storm elsewhere.
+    """
     if row.kind == Notice.Kind.TEST:
         Channel.objects.filter(pk=row.channel_id).update(last_answer=error[:300])
         return
     if row.state == Delivery.State.FAILED:
-        newly = Channel.objects.filter(pk=row.channel_id, unhealthy_since=None).update(
+        Channel.objects.filter(pk=row.channel_id, unhealthy_since=None).update(
             unhealthy_since=at, unhealthy_reason=error[:300], last_answer=error[:300]
         )
-        if not newly:
-            return
     Delivery.objects.filter(carried_by=row, state=Delivery.State.GATHERED).update(
         reason=f"The gathered message was not delivered: {error}"[:300]
     )
@@ -171,7 +173,7 @@ def undeliverable(row: Delivery, error: str, *, at: datetime, permanent: bool) -
     )  # fmt: skip
     Delivery.objects.create(
         notice=notice, kind=notice.kind, destination_key=other.destination_key, channel=other, client_id=other.client_id, via=f"channel {row.channel.name} failed",
-        priority=3, next_attempt_at=at, created_at=at,
+        priority=3, gather=facts.window(other) > 0, next_attempt_at=at, created_at=at,
     )  # fmt: skip
 
 

@@ -161,7 +161,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["portal.api.authentication.BearerToken", "portal.api.authentication.Session"],
     "DEFAULT_PERMISSION_CLASSES": ["portal.api.permissions.Scoped"],
     "DEFAULT_PAGINATION_CLASS": "portal.api.pagination.Newest",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["portal.api.filters.Filters"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["portal.api.parsing.Json"],
     "DEFAULT_SCHEMA_CLASS": "portal.api.schema.Schema",

@@ -14,11 +14,11 @@ from rest_framework.response import Response
 
 from alerts import acts, filters
 from alerts.api.deliveries import DeliverySerializer, with_attempts
-from alerts.api.numbers import IdFilter
 from alerts.models import Alert, Delivery
 from alerts.models.alert import Severity
 from alerts.snapshot import alert_body
 from portal.api.base import ReadOnlyTenantViewSet
+from portal.api.filters import IdFilter
 from portal.clock import database_now
 from portal.tenancy import ACK
 

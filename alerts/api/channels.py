@@ -14,11 +14,11 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from alerts import acts, channel_settings, channels, sender, services
-from alerts.api.numbers import IdFilter
 from alerts.models import Channel
 from alerts.opening import open_channel
 from portal.api.base import TenantViewSet
 from portal.api.errors import bad
+from portal.api.filters import IdFilter
 from portal.api.serializers import TenantSerializer
 from portal.clock import database_now
 from portal.models import ProviderSettings

@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts import acts
-from alerts.api.numbers import IdFilter
 from alerts.models import Attempt, Delivery
 from portal.api.base import ReadOnlyTenantViewSet
+from portal.api.filters import IdFilter
 from portal.clock import database_now
 
 

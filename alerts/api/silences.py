@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts import acts, facts, services
-from alerts.api.numbers import IdFilter
 from alerts.models import Delivery, Silence
 from portal.api.base import ReadOnlyTenantViewSet, TenantViewSet
+from portal.api.filters import IdFilter
 from portal.api.serializers import TenantSerializer
 from portal.clock import database_now
 

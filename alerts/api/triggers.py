@@ -7,9 +7,9 @@ from rest_framework import serializers
 from rest_framework.serializers import BaseSerializer
 
 from alerts import services
-from alerts.api.numbers import IdFilter
 from alerts.models import Channel, Trigger
 from portal.api.base import TenantViewSet
+from portal.api.filters import IdFilter
 from portal.api.serializers import OwnRow, TenantSerializer
 from portal.models import Contact, ContactGroup
 

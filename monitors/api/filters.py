@@ -12,14 +12,13 @@ from rest_framework.exceptions import ValidationError
 from monitors import checks
 from monitors.models import Monitor
 from monitors.models.monitor import State
+from portal.api.filters import IdFilter
 from portal.models import Tag
 
-LARGEST_ID = 2**63 - 1
 
-
-def by_id(column: str) -> django_filters.NumberFilter:
-    """Rows whose column is this id. Unlike a choice of rows, it does not tell a foreign id from an unknown one."""
-    return django_filters.NumberFilter(field_name=column, min_value=1, max_value=LARGEST_ID, decimal_places=0)
+def by_id(column: str) -> IdFilter:
+    """Rows whose column is this id."""
+    return IdFilter(field_name=column)
 
 
 def words(text: str) -> list[str]:

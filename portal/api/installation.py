@@ -13,6 +13,7 @@ from rest_framework.serializers import BaseSerializer
 
 from portal import providers
 from portal.api.base import OwnersViewSet, ReadOnlyTenantViewSet
+from portal.api.filters import IdFilter
 from portal.api.serializers import SecretMap
 from portal.models import AuditEntry, ProviderSettings
 
@@ -94,7 +95,7 @@ class AuditEntrySerializer(serializers.ModelSerializer):
 class AuditFilter(django_filters.FilterSet):
     """`client`, `action`, `subject` (as site:3), `actor`, `since` and `until` (RFC 3339)."""
 
-    client = django_filters.NumberFilter(field_name="client_id")
+    client = IdFilter(field_name="client_id")
     since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
     until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
 
