@@ -7,10 +7,13 @@ class AlertsConfig(AppConfig):
     name = "alerts"
 
     def ready(self) -> None:
-        from alerts import defaults, housekeeping, outbox, restoring
+        from alerts import channels, defaults, housekeeping, outbox, restoring
         from alerts.sender import Sender
-        from portal import residents
+        from portal import providers, residents
 
+        for kind in channels.KINDS.values():
+            if kind.Account is not None:
+                providers.register(kind.provider, kind.provider_label, kind.Account)
         residents.register("page", Sender)
         residents.on_death(lambda gone, at: outbox.reap(at))
         defaults.connect()

@@ -13,8 +13,17 @@ from typing import Any
 WORDS = {
     "down": "Down", "degraded": "Degraded", "recovery": "Recovered", "flapping": "Flapping", "missed": "Missed", "failed": "Failed",
     "expiring": "Expiring", "expired": "Expired", "invalid": "Invalid certificate", "resolved": "Resolved", "blind": "Probe blind",
-    "test": "Test", "opened": "Incident", "digest": "Gathered", "channel_dead": "Channel failed",
+    "test": "Test", "opened": "Incident", "digest": "Gathered", "channel_dead": "Channel failed", "exhausted": "Nobody answered",
+    "shift": "On call", "quota": "Quota",
 }  # fmt: skip
+# What a message of this kind says before its event: "Still down", "Acknowledged".
+KIND_WORDS = {
+    "escalated": "Escalated",
+    "reminder": "Still open",
+    "acknowledged": "Acknowledged",
+    "exhausted": "Nobody answered",
+    "canary": "Weekly test",
+}
 COLOURS = {"critical": "#dc2626", "warning": "#f59e0b", "info": "#3b82f6", "resolved": "#16a34a"}
 SLACK_EMOJI = {
     "critical": ":red_circle:",
@@ -52,7 +61,7 @@ class Message:
 
     delivery_id: int
     attempt: int
-    kind: str  # opened, raised, recovered, updated, digest, test, channel_dead
+    kind: str  # opened, raised, escalated, reminder, acknowledged, exhausted, recovered, updated, digest, shift, canary, quota, test, channel_dead
     event: str  # the last word on the wire: down, recovery …
     type: str  # the whole name: monitor.down …
     severity: str
@@ -77,11 +86,19 @@ class Message:
     thread: str = ""  # what belongs together: alert-9, incident-2
     provider_id: str = ""  # the vendor's id of what this destination heard first
     timezone: str = "UTC"
+    key: str = ""  # names the alert at the vendor over its whole life: <= 64 of [A-Za-z0-9_-]
+    acknowledge_token: str = ""  # what a button or a callback carries (<= 40 characters); good for 24 h
+    acknowledge_code: str = ""  # what a person answers by SMS: `ACK K7Q2`
     sent_at: datetime | None = None  # the database's time of this attempt: a worker's own clock may be wrong
 
     @property
     def resolved(self) -> bool:
         return self.kind == "recovered"
+
+    @property
+    def open(self) -> bool:
+        """Does it tell of something that is wrong now and that nobody has taken?"""
+        return self.kind in ("opened", "raised", "escalated", "reminder", "updated", "exhausted")
 
     @property
     def tone(self) -> str:
@@ -91,6 +108,8 @@ class Message:
     @property
     def word(self) -> str:
         """The event as people say it: Down, Recovered …"""
+        if self.kind in KIND_WORDS:
+            return KIND_WORDS[self.kind]
         return WORDS.get(self.event, self.event.replace("_", " ").capitalize())
 
     @property

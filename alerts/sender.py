@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from alerts import outbox
+from alerts import links, outbox
 from alerts.channels.base import Channel as Kind
 from alerts.channels.base import DeliveryError, HttpChannel, Receipt, ThreadedChannel
 from alerts.message import Message, message_from
@@ -182,6 +182,7 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
                 attempt=row.attempt,
                 sent_at=at,
                 provider_id=keys.get((row.alert_id or 0, row.destination_key), ""),
+                **links.of(row),
             )
             letters.append((row, kind, message))
         except Exception as error:  # one bad row must not stop the others (it is parked, with its reason)
@@ -207,9 +208,7 @@ async def send_http(
     if not ours():
         return None
     try:
-        request = kind.request(message)
-        response = await asyncio.wait_for(engine.fetch(request, kind.reach), DEADLINE)
-        return kind.read(response)
+        return await asyncio.wait_for(kind.deliver(message, lambda r: engine.fetch(r, kind.reach)), DEADLINE)
     except DeliveryError as error:
         return error
     except OutboundError as error:

@@ -6,11 +6,22 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from pydantic import BaseModel
 
 from portal import audit
 from portal.audit import Actor
 from portal.models import ProviderSettings
 from portal.secrets import MASK, Sealed
+
+# What each provider's account is made of: (label, pydantic model); the apps above register theirs when Django starts.
+ACCOUNTS: dict[str, tuple[str, type[BaseModel]]] = {}
+
+
+def register(provider: str, label: str, account: type[BaseModel]) -> None:
+    """Describe a provider's account; fields typed SecretStr are sealed. Refuses a second description."""
+    if ACCOUNTS.get(provider, (label, account)) != (label, account):
+        raise ValueError(f"The provider {provider} is described twice.")
+    ACCOUNTS[provider] = (label, account)
 
 
 def create(*, by: Actor, provider: str, config: dict | None = None, secrets: dict | None = None) -> ProviderSettings:

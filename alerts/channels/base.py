@@ -5,6 +5,7 @@ Adding one: write the file, add its class to `KINDS` in `__init__.py`. Form, API
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -26,6 +27,15 @@ class ChannelConfig(BaseModel):
     def secret_names(cls) -> tuple[str, ...]:
         """The fields that are secrets."""
         return tuple(name for name, f in cls.model_fields.items() if (f.json_schema_extra or {}).get("secret"))
+
+
+class ProviderAccount(BaseModel):
+    """One account with a provider, for all channels that name it; a channel's own settings override it.
+
+    Fields typed SecretStr are sealed and write-only. What is left empty is not there.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class DeliveryError(Exception):
@@ -53,6 +63,9 @@ class Receipt:
     answer: str = ""
 
 
+Fetch = Callable[[Request], Awaitable[Response]]
+
+
 class Channel:
     """A kind of destination."""
 
@@ -63,6 +76,16 @@ class Channel:
     people: ClassVar[bool] = True  # read by people: messages are gathered in a storm
     keyed: ClassVar[bool] = False  # the vendor folds repeats by a key: retry freely
     provider: ClassVar[str] = ""  # whose global settings complete it
+    Account: ClassVar[type[BaseModel] | None] = None  # what those settings are; one of the provider's channels says it
+    provider_label: ClassVar[str] = ""
+    lifecycle: ClassVar[bool] = (
+        False  # it keeps a record or a message that is brought up to date: it hears of acknowledgements
+    )
+    per_minute: ClassVar[int | None] = (
+        None  # most messages a minute, unless the channel says otherwise; more are gathered
+    )
+    per_month: ClassVar[int | None] = None  # the same for a month
+    caveat: ClassVar[str] = ""  # what whoever chooses it must know: an end of life, a precondition
 
     def __init__(self, config: ChannelConfig, provider: dict[str, Any] | None = None) -> None:
         self.config: Any = config
@@ -84,6 +107,10 @@ class HttpChannel(Channel):
     def request(self, message: Message) -> Request:
         """The request for a message. Total deadline 10 s, no redirects."""
         raise NotImplementedError
+
+    async def deliver(self, message: Message, fetch: Fetch) -> Receipt:
+        """Send it. One request is the rule; where a vendor wants several (look up, then post anew), override this."""
+        return self.read(await fetch(self.request(message)))
 
     def read(self, response: Response) -> Receipt:
         """The vendor's answer as a receipt; raises DeliveryError. The default: any 2xx took it."""

@@ -22,7 +22,7 @@ from django.utils import timezone
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from alerts.channels.addresses import Host
-from alerts.channels.base import ChannelConfig, DeliveryError, Receipt, Secret, ThreadedChannel
+from alerts.channels.base import ChannelConfig, DeliveryError, ProviderAccount, Receipt, Secret, ThreadedChannel
 from alerts.channels.letter import write
 from alerts.channels.wording import one_line
 from alerts.message import Message
@@ -96,6 +96,19 @@ class EmailConfig(ChannelConfig):
         return (self.smtp_host,) if self.smtp_host else ()
 
 
+class MailServer(ProviderAccount):
+    """The installation's own mail server; what is left out comes from the SMTP_… settings."""
+
+    host: str = Field(
+        "", max_length=255, title="Mail server", pattern=r"\A[A-Za-z0-9._:-]*\z", description="Empty: SMTP_HOST."
+    )
+    port: int = Field(587, ge=1, le=65535, title="Port", description="587 (starttls), 465 (tls) or 25.")
+    tls: Literal["starttls", "tls", "none"] = Field("starttls", title="TLS")
+    sender: str = Field("", max_length=200, title="From", pattern=r"\A[^\r\n\x00]*\z", description="Empty: SMTP_FROM.")
+    user: str = Field("", max_length=200, title="User", pattern=r"\A[^\r\n\x00]*\z")
+    password: SecretStr = Field(SecretStr(""), title="Password")
+
+
 class Email(ThreadedChannel):
     """A mail to one or several people."""
 
@@ -104,6 +117,8 @@ class Email(ThreadedChannel):
     Config = EmailConfig
     main_field: ClassVar[str] = "to"
     provider: ClassVar[str] = "smtp"
+    provider_label: ClassVar[str] = "Mail server"
+    Account = MailServer
 
     def server(self) -> tuple[smtp.Server | None, str]:
         """(mail server, From); the channel's own server gets its own login only. ValueError when misconfigured."""

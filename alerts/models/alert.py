@@ -58,7 +58,8 @@ class Alert(models.Model):
     incident_id = models.BigIntegerField(null=True, help_text="The incident that gathers it, as data.")
     next_seq = models.IntegerField(default=1)
     hold_reason = models.CharField(max_length=40, blank=True)
-    held_by = models.BigIntegerField(null=True, help_text="The silence that holds it.")
+    held_by = models.BigIntegerField(null=True, help_text="The silence or maintenance window that holds it.")
+    remind_at = models.DateTimeField(null=True, help_text="When it is said again, while nobody has it.")
     snoozed_until = models.DateTimeField(null=True)
     snoozed_until_recovered = models.BooleanField(default=False)
     created_at = models.DateTimeField()
@@ -92,6 +93,7 @@ class Alert(models.Model):
             models.Index(fields=["parent"], condition=Q(resolved_at=None), name="alert_open_parent"),
             models.Index(fields=["hold_reason"], condition=Q(resolved_at=None), name="alert_open_held"),
             models.Index(fields=["incident_id"], name="alert_incident"),
+            models.Index(fields=["remind_at"], condition=Q(remind_at__isnull=False), name="alert_remind"),
         ]
 
     def __str__(self) -> str:
@@ -119,6 +121,13 @@ class Notice(models.Model):
         RECOVERED = "recovered", "Recovered"
         UPDATED = "updated", "Updated"
         DIGEST = "digest", "Gathered"
+        ESCALATED = "escalated", "Escalated"
+        REMINDER = "reminder", "Reminder"
+        ACKNOWLEDGED = "acknowledged", "Acknowledged"
+        EXHAUSTED = "exhausted", "Nobody answered"
+        SHIFT = "shift", "On-call turn"
+        CANARY = "canary", "Weekly test"
+        QUOTA = "quota", "Quota"
         TEST = "test", "Test"
         CHANNEL_DEAD = "channel_dead", "Channel failed"
 

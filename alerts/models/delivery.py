@@ -6,7 +6,8 @@ from django.db import models
 from django.db.models import Q
 
 from alerts.models.alert import Alert, Notice
-from alerts.models.routing import Channel, Silence
+from alerts.models.quiet import MaintenanceWindow, Silence
+from alerts.models.routing import Channel
 from portal.tenancy import TenantManager
 
 
@@ -40,6 +41,10 @@ class Delivery(models.Model):
     reason = models.CharField(max_length=300, blank=True)
     hold_reason = models.CharField(max_length=40, blank=True)
     silence = models.ForeignKey(Silence, models.SET_NULL, null=True, related_name="hid")
+    window = models.ForeignKey(MaintenanceWindow, models.SET_NULL, null=True, related_name="hid")
+    remind_minutes = models.PositiveIntegerField(
+        null=True, help_text="The trigger's: say it again while nobody has it."
+    )
     wants_recovery = models.BooleanField(default=True, help_text="Some trigger that asked for it tells recoveries too.")
     only_while_open = models.BooleanField(
         default=False, help_text="A delayed one: dropped when somebody acknowledges first."

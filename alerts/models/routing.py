@@ -1,9 +1,9 @@
-"""Where can messages go, which alerts go there, and what is quiet for now?"""
+"""Where can messages go, and which alerts go there?"""
 
 from __future__ import annotations
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -46,6 +46,20 @@ class Channel(models.Model):
         validators=[MaxValueValidator(3600)],
         help_text="Empty: 60 s for messages people read, off for machines. 0: off.",
     )
+    rate_per_minute = models.IntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(600)],
+        help_text="Most messages a minute; more are gathered. Empty: as the kind has it.",
+    )
+    monthly_quota = models.IntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000_000)],
+        help_text="Messages a month; warned of at 80 %, gathered by the hour above. Empty: as the kind has it.",
+    )
+    canary = models.BooleanField(default=False, help_text="A test message every week proves that it still works.")
+    canary_at = models.DateTimeField(null=True, blank=True, editable=False)
     unhealthy_since = models.DateTimeField(null=True, blank=True, editable=False)
     unhealthy_reason = models.CharField(max_length=300, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -86,23 +100,34 @@ class ContactChannel(models.Model):
         ALL = "all", "All alerts"
         HIGH = "high", "Critical only"
 
+    class Quiet(models.TextChoices):
+        LOW = "low", "All but critical wait"
+        ALL = "all", "Everything waits"
+
     contact = models.ForeignKey("portal.Contact", models.CASCADE, related_name="ways")
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="reaches")
     urgency = models.CharField(max_length=4, choices=Urgency.choices, default=Urgency.ALL)
     delay_minutes = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(1440)])
+    quiet_from = models.TimeField(null=True, blank=True, help_text="Quiet hours, in the contact's time zone.")
+    quiet_until = models.TimeField(null=True, blank=True)
+    quiet_urgency = models.CharField(max_length=4, choices=Quiet.choices, default=Quiet.LOW)
 
     class Meta:
         ordering = ["delay_minutes", "id"]
         constraints = [
             models.UniqueConstraint(fields=["contact", "channel"], name="one_way_per_contact_and_channel"),
             models.CheckConstraint(condition=Q(delay_minutes__lte=1440), name="delay_is_at_most_a_day"),
+            models.CheckConstraint(
+                condition=Q(quiet_from=None, quiet_until=None) | Q(quiet_from__isnull=False, quiet_until__isnull=False),
+                name="quiet_hours_come_in_pairs",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.contact} by {self.channel}"
 
 
-def _csv(help_text: str) -> models.CharField:
+def csv_field(help_text: str) -> models.CharField:
     return models.CharField(max_length=1000, blank=True, help_text=f"{help_text} Comma-separated; empty: all.")
 
 
@@ -121,10 +146,10 @@ class Trigger(models.Model):
         help_text="Set: only alerts of this client.",
     )
     name = models.CharField(max_length=120)
-    filter_severities = _csv("info, warning, critical.")
-    filter_sources = _csv("endpoint, heartbeat, certificate, domain …")
-    filter_scopes = _csv("endpoint:7, client:3, site:2, service:5 …")
-    filter_tags = _csv("Tags of the monitor, its site or its client.")
+    filter_severities = csv_field("info, warning, critical.")
+    filter_sources = csv_field("endpoint, heartbeat, certificate, domain …")
+    filter_scopes = csv_field("endpoint:7, client:3, site:2, service:5 …")
+    filter_tags = csv_field("Tags of the monitor, its site or its client.")
     weekdays = models.CharField(
         max_length=20, blank=True, help_text="0 (Monday) … 6, comma-separated; empty: every day."
     )
@@ -136,6 +161,12 @@ class Trigger(models.Model):
     groups = models.ManyToManyField("portal.ContactGroup", blank=True, related_name="triggers")
     enabled = models.BooleanField(default=True)
     notify_on_resolve = models.BooleanField(default=True)
+    reminder_minutes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(5), MaxValueValidator(1440)],
+        help_text="Say it again every so many minutes while nobody has acknowledged. Empty: once.",
+    )
     made_for = models.CharField(max_length=40, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -159,48 +190,3 @@ class Trigger(models.Model):
     def clean(self) -> None:
         if (self.from_time is None) != (self.until_time is None):
             raise ValidationError({"until_time": "Give both ends of the time window, or neither."})
-
-
-class Silence(models.Model):
-    """Events are kept, deliveries held, until it ends."""
-
-    tenant_path = "client"
-    objects = TenantManager()
-
-    client = models.ForeignKey(
-        "portal.Client",
-        models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="silences",
-        help_text="Set: only this client's alerts.",
-    )
-    reason = models.CharField(max_length=300)
-    owner = models.CharField(max_length=200, blank=True)
-    starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField(null=True, blank=True)
-    until_recovered = models.BooleanField(default=False)
-    recurrence = models.CharField(
-        max_length=300, blank=True, help_text="RRULE; each occurrence lasts as long as the first."
-    )
-    timezone = models.CharField(max_length=64, default="UTC", validators=[known_zone])
-    matchers = models.JSONField(
-        default=dict, help_text="source, entity_id, entity_type, client, site, tag, severity; all must match."
-    )
-    cancelled_at = models.DateTimeField(null=True, blank=True)
-    cancelled_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["-starts_at"]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(ends_at=None) | Q(ends_at__gt=models.F("starts_at")), name="silence_ends_after_it_starts"
-            ),
-            models.CheckConstraint(
-                condition=Q(ends_at__isnull=False) | Q(until_recovered=True), name="silence_has_an_end"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.reason

@@ -66,6 +66,12 @@ class Monitor(models.Model):
         related_name="children",
         help_text="When the parent is down, this one's alerts wait.",
     )
+    template = models.ForeignKey(
+        "monitors.MonitorTemplate", models.SET_NULL, null=True, blank=True, related_name="monitors",
+        help_text="Whose values it follows when they are rolled out.",
+    )  # fmt: skip
+    template_version = models.PositiveIntegerField(null=True, editable=False)
+    in_maintenance = models.BooleanField(default=False, editable=False)
     runbook_url = models.URLField(max_length=500, blank=True)
     notes = models.TextField(blank=True)
     tags = models.ManyToManyField("portal.Tag", blank=True)

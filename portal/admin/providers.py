@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic import ValidationError as BadSettings
 
 from portal import providers
@@ -19,32 +18,9 @@ from portal.audit import Actor
 from portal.models import ProviderSettings
 
 
-class Account(BaseModel):
-    """Settings of one provider's account."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class MailServer(Account):
-    """The installation's own mail server; what is left out comes from the SMTP_… settings."""
-
-    host: str = Field(
-        "", max_length=255, title="Mail server", pattern=r"\A[A-Za-z0-9._:-]*\z", description="Empty: SMTP_HOST."
-    )
-    port: int = Field(587, ge=1, le=65535, title="Port", description="587 (starttls), 465 (tls) or 25.")
-    tls: Literal["starttls", "tls", "none"] = Field("starttls", title="TLS")
-    sender: str = Field("", max_length=200, title="From", pattern=r"\A[^\r\n\x00]*\z", description="Empty: SMTP_FROM.")
-    user: str = Field("", max_length=200, title="User", pattern=r"\A[^\r\n\x00]*\z")
-    password: SecretStr = Field(SecretStr(""), title="Password")
-
-
-# The names are those of `Channel.provider` in alerts/channels.
-ACCOUNTS: dict[str, tuple[str, type[Account]]] = {"smtp": ("Mail server", MailServer)}
-
-
 def schema_of(provider: str) -> dict[str, Any]:
     """The JSON schema of a provider's account; of one that is not known, an empty one."""
-    return ACCOUNTS[provider][1].model_json_schema() if provider in ACCOUNTS else {}
+    return providers.ACCOUNTS[provider][1].model_json_schema() if provider in providers.ACCOUNTS else {}
 
 
 @admin.register(ProviderSettings)
@@ -55,7 +31,7 @@ class ProviderDesk(Desk):
 
     @admin.display(description="Provider", ordering="provider")
     def label(self, row: ProviderSettings) -> str:
-        return ACCOUNTS[row.provider][0] if row.provider in ACCOUNTS else row.provider
+        return providers.ACCOUNTS[row.provider][0] if row.provider in providers.ACCOUNTS else row.provider
 
     @admin.display(description="Settings")
     def summary(self, row: ProviderSettings) -> str:
@@ -70,10 +46,12 @@ class ProviderDesk(Desk):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if request.GET.get("provider") in ACCOUNTS or not self.has_add_permission(request):
+        if request.GET.get("provider") in providers.ACCOUNTS or not self.has_add_permission(request):
             return super().add_view(request, form_url, extra_context)
         known = set(ProviderSettings.objects.values_list("provider", flat=True))
-        choices = [(f"?provider={name}", label, "") for name, (label, _) in ACCOUNTS.items() if name not in known]
+        choices = [
+            (f"?provider={name}", label, "") for name, (label, _) in providers.ACCOUNTS.items() if name not in known
+        ]
         context = {
             **self.admin_site.each_context(request),
             "title": "Which provider?",
@@ -95,7 +73,7 @@ class ProviderDesk(Desk):
         return tuple(typed.fields_of(schema_of(provider), {}, kept_of(obj))) or ("summary", "has_secret")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        known = obj is None or obj.provider in ACCOUNTS
+        known = obj is None or obj.provider in providers.ACCOUNTS
         return () if known and self.has_change_permission(request, obj) else ("summary", "has_secret", "updated_at")
 
     def through_the_door(self, form: DoorForm, by: Actor) -> ProviderSettings:
@@ -121,7 +99,9 @@ def kept_of(row: ProviderSettings | None) -> frozenset[str]:
 def judged(provider: str, values: dict[str, Any]) -> dict[str, Any]:
     """The values when they fit the account's description; ValidationError at `config.<name>` otherwise."""
     try:
-        ACCOUNTS[provider][1].model_validate({name: value for name, value in values.items() if value not in ("", None)})
+        providers.ACCOUNTS[provider][1].model_validate(
+            {name: value for name, value in values.items() if value not in ("", None)}
+        )
     except BadSettings as error:
         raise ValidationError(
             {f"config.{e['loc'][0]}": e["msg"] for e in error.errors(include_input=False, include_url=False)}

@@ -1,0 +1,24 @@
+"""Who is told, when, and why not? Pure: identity and raise, hold-back rules, routing, the ladder, gathering, escalation, on-call.
+
+Time and facts are parameters; nothing here knows a database, a clock or a network. Each answer names its rule, so that
+"why did nobody call me?" is a query and the simulator gives the same answer as the real thing (SPEC RTE-4).
+"""
+
+from alerts.engine.holding import HOLD_BACK, Facts, Matcher, hold, matches, silence_is_active
+from alerts.engine.identity import RANK, TYPES, last_word, react, recovery_type, wire_type
+from alerts.engine.routing import Plan, Rule, Told, Way, in_hours, refuses, route, scopes_of, words
+from alerts.engine.sending import (
+    FIRST_GATHER_SECONDS,
+    LADDER,
+    LONGEST_RETRY_AFTER,
+    MOST_AMBIGUOUS,
+    Turn,
+    after_attempt,
+    turn,
+)
+
+__all__ = [
+    "FIRST_GATHER_SECONDS", "HOLD_BACK", "LADDER", "LONGEST_RETRY_AFTER", "MOST_AMBIGUOUS", "RANK", "TYPES", "Facts", "Matcher", "Plan", "Rule",
+    "Told", "Turn", "Way", "after_attempt", "hold", "in_hours", "last_word", "matches", "react", "recovery_type", "refuses", "route",
+    "scopes_of", "silence_is_active", "turn", "wire_type", "words",
+]  # fmt: skip
