@@ -67,6 +67,8 @@ bench: $(VENV)/dev.stamp ## measured speed, as a table
 
 soak: $(VENV)/dev.stamp ## seeded faults under load: make soak SEED=7
 	@$(BIN)/python -m bench.soak $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@RACES=10000 WATCHKEEPER_TEST_DB=postgres $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/faults/test_escalation.py -k races
+	@STORIES=2000 WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/alerts/test_story.py
 
 # --- The lists of packages, exact and hashed, for every platform ---
 lock: ## after a change of dependencies in pyproject.toml

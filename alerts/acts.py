@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from alerts import report, telling
-from alerts.models import Alert, Channel, Delivery, Notice, Silence
+from alerts import answered, escalating, report, telling
+from alerts.models import Alert, Channel, Delivery, Notice, Run
 from alerts.signals import alert_changed
 from alerts.snapshot import moment
 from portal import audit, bells
@@ -20,12 +20,15 @@ def _locked(alert: Alert) -> Alert:
 
 
 def acknowledge(alert: Alert, *, by: Actor, at: datetime, name: str = "") -> Alert:
-    """Somebody has it: escalation stops, the alert stays open. Refused when it is resolved; again is harmless."""
+    """Somebody has it: escalation stops, those already called hear of it, the alert stays open.
+
+    Refused when it is resolved. Again is harmless, and counts where escalation has begun anew as it became worse.
+    """
     with transaction.atomic():
         alert = _locked(alert)
         if alert.is_resolved:
             raise Refused("This alert is resolved already; there is nothing to acknowledge.")
-        if alert.status == Alert.Status.ACKNOWLEDGED:
+        if alert.status == Alert.Status.ACKNOWLEDGED and not escalating.is_climbing(alert):
             return alert
         alert.status, alert.acknowledged_at, alert.acknowledged_by, alert.updated_at = (
             Alert.Status.ACKNOWLEDGED,
@@ -34,7 +37,9 @@ def acknowledge(alert: Alert, *, by: Actor, at: datetime, name: str = "") -> Ale
             at,
         )
         alert.save(update_fields=["status", "acknowledged_at", "acknowledged_by", "updated_at"])
+        escalating.stop([alert], Run.Status.STOPPED_BY_ACK, at=at)
         telling.drop_delayed([alert], at=at, reason=f"{alert.acknowledged_by} acknowledged first.")
+        answered.tell_acknowledged(alert, at=at)
         alert_changed.send(Alert, alerts=[alert], at=at, change="acknowledged", by=by)
         audit.record(
             "alert.acknowledge", alert, by=by, client_id=alert.client_id
@@ -43,10 +48,11 @@ def acknowledge(alert: Alert, *, by: Actor, at: datetime, name: str = "") -> Ale
 
 
 def acknowledge_all(alerts: list[Alert], *, by: Actor, at: datetime, name: str = "") -> int:
-    """Acknowledge those that are open and nobody has yet; returns how many."""
+    """Acknowledge those that nobody has yet, or that escalate again; returns how many."""
     done = 0
     for alert in alerts:
-        if alert.status == Alert.Status.OPEN:
+        again = alert.status == Alert.Status.ACKNOWLEDGED and escalating.is_climbing(alert)
+        if alert.status == Alert.Status.OPEN or again:
             acknowledge(alert, by=by, at=at, name=name)
             done += 1
     return done
@@ -88,43 +94,6 @@ def snooze(alert: Alert, *, by: Actor, at: datetime, minutes: int | None = None)
         )
         alert_changed.send(Alert, alerts=[alert], at=at, change="snoozed", by=by)
         return alert
-
-
-# --- Silences ---------------------------------------------------------------------------------------------------------
-def silence(row: Silence, *, by: Actor, at: datetime) -> Silence:
-    """Save a new silence and hold what it covers and nobody was told of yet."""
-    with transaction.atomic():
-        row.owner = row.owner or by.name
-        row.save()
-        audit.record(
-            "silence.create",
-            row,
-            by=by,
-            client_id=row.client_id,
-            after={"matchers": row.matchers, "ends_at": moment(row.ends_at)},
-        )
-        telling.reconsider(_open_for(row), at=at)
-        return row
-
-
-def cancel_silence(row: Silence, *, by: Actor, at: datetime) -> Silence:
-    """End it now; what still fires is sent at once. The row stays, with what it hid."""
-    with transaction.atomic():
-        row = Silence.objects.select_for_update().get(pk=row.pk)
-        if row.cancelled_at is not None:
-            raise Refused("This silence was cancelled already.")
-        row.cancelled_at, row.cancelled_by = at, by.name
-        row.save(update_fields=["cancelled_at", "cancelled_by"])
-        audit.record("silence.cancel", row, by=by, client_id=row.client_id)
-        telling.reconsider(
-            list(Alert.objects.filter(resolved_at=None, held_by=row.pk).order_by("pk").select_for_update()), at=at
-        )
-        return row
-
-
-def _open_for(row: Silence) -> list[Alert]:
-    rows = Alert.objects.filter(resolved_at=None).order_by("pk").select_for_update()
-    return list(rows.filter(client=row.client_id) if row.client_id else rows)
 
 
 # --- Tests and retries ----------------------------------------------------------------------------------------------------

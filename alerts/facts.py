@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 
-from dateutil.rrule import rrule, rruleset, rrulestr
 from django.conf import settings
+from django.db.models import Q
 
-from alerts import channels, engine
-from alerts.models import Alert, Channel, ContactChannel, Silence, Trigger
+from alerts import channels, engine, limits
+from alerts.models import Alert, Channel, ContactChannel, MaintenanceWindow, Occurrence, Silence, Trigger
 from portal.models import Client, Service, Site
-
-DEFAULT_WINDOW = 60
 
 
 @dataclass(slots=True)
@@ -38,19 +36,26 @@ class Around:
     open_parents: set[str]
     owners: dict[int, int | None] = field(default_factory=dict)
     matchers: dict[datetime, tuple[engine.Matcher, ...]] = field(default_factory=dict)
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    ended: frozenset[tuple[int, datetime]] = frozenset()
+    works: dict[datetime, tuple[engine.Window, ...]] = field(default_factory=dict)
+    flapping: frozenset[str] = frozenset()
 
     def of(self, alert: Alert, at: datetime, *, flapping: bool = False) -> engine.Facts:
         """The facts of one alert at a moment."""
         client = self.names.clients.get(alert.client_id or 0)
         site = self.names.sites.get(alert.site_id or 0)
-        return engine.Facts(
+        known = engine.Facts(
             source=alert.source, event=alert.event, severity=alert.severity, entity_type=alert.entity_type, entity_id=alert.entity_id,
             entity_name=alert.entity_name, client=alert.client_id, client_slug=client.slug if client else "", site=alert.site_id,
             site_name=site.name if site else "", service=alert.service_id, tags=frozenset(alert.tags),
-            parent_open=bool(alert.parent) and alert.parent in self.open_parents, flapping=flapping,
+            parent_open=bool(alert.parent) and alert.parent in self.open_parents,
+            flapping=flapping or (alert.condition == "health" and alert.entity in self.flapping),
             snoozed=alert.snoozed_until_recovered or (alert.snoozed_until is not None and alert.snoozed_until > at),
             silences=self.silent(at),
         )  # fmt: skip
+        work = next((w.id for w in self.worked_on(at) if engine.covers(w, known)), 0)
+        return replace(known, in_maintenance=work) if work else known
 
     def silent(self, at: datetime) -> tuple[engine.Matcher, ...]:
         """The silences that hold at a moment; worked out once for all alerts of that moment."""
@@ -58,8 +63,17 @@ class Around:
             self.matchers[at] = tuple(matcher(s) for s in self.silences if holds(s, at))
         return self.matchers[at]
 
+    def worked_on(self, at: datetime) -> tuple[engine.Window, ...]:
+        """The maintenance windows that run at a moment; worked out once for all alerts of that moment."""
+        if at not in self.works:
+            self.works[at] = tuple(pictured(w) for w in self.maintenance if occurrence(w, at, self.ended))
+        return self.works[at]
+
     def why(self, alert: Alert) -> str:
         """A sentence for a hold."""
+        if alert.hold_reason == "in_maintenance":
+            work = next((w for w in self.maintenance if w.pk == alert.held_by), None)
+            return f"Maintenance {alert.held_by}: {work.title}" if work else f"Maintenance {alert.held_by}"
         if alert.held_by:
             silence = next((s for s in self.silences if s.pk == alert.held_by), None)
             return f"Silence {alert.held_by}: {silence.reason}" if silence else f"Silence {alert.held_by}"
@@ -74,7 +88,18 @@ def around(alerts: Sequence[Alert]) -> Around:
         if parents
         else []
     )
-    every = list(Channel.objects.only("id", "client_id", "type", "enabled", "group_window_seconds"))
+    # What ended before any of them was opened can hold none of them, at whatever moment they are judged.
+    since = min((a.created_at for a in alerts), default=None)
+    lasting = Q(cancelled_at=None)
+    if since is not None:
+        lasting &= Q(ends_at=None) | Q(ends_at__gt=since) | ~Q(recurrence="")
+    maintenance = tuple(MaintenanceWindow.objects.filter(lasting).order_by("id"))
+    held = {a.entity_id for a in alerts if a.hold_reason and a.condition == "health"}
+    every = list(
+        Channel.objects.only(
+            "id", "client_id", "type", "enabled", "group_window_seconds", "rate_per_minute", "monthly_quota"
+        )
+    )
     return Around(
         names=Names(
             Client.objects.in_bulk({a.client_id for a in alerts if a.client_id}),
@@ -83,10 +108,17 @@ def around(alerts: Sequence[Alert]) -> Around:
         ),
         rules=rules({a.client_id for a in alerts}),
         usable={c.pk: obstacle(c) for c in every},
-        windows={c.pk: window(c) for c in every},
-        silences=tuple(Silence.objects.filter(cancelled_at=None).order_by("id")),
+        windows={c.pk: limits.window(c) for c in every},
+        silences=tuple(Silence.objects.filter(lasting).order_by("id")),
         open_parents={a.entity for a in rows if a.event not in ("degraded", "flapping")} & parents,
         owners={c.pk: c.client_id for c in every},
+        maintenance=maintenance,
+        ended=closed_early(maintenance, since),
+        flapping=frozenset(
+            a.entity for a in Alert.objects.filter(resolved_at=None, condition="flapping", entity_id__in=held)
+        )
+        if held
+        else frozenset(),
     )
 
 
@@ -95,14 +127,6 @@ def obstacle(channel: Channel) -> str:
     if not channel.enabled:
         return "it is switched off"
     return "" if channel.type in channels.KINDS else f"its type {channel.type} is not known"
-
-
-def window(channel: Channel) -> float:
-    """Its gathering window in seconds: as set, else 60 for what people read and 0 for machines."""
-    if channel.group_window_seconds is not None:
-        return float(channel.group_window_seconds)
-    kind = channels.KINDS.get(channel.type)
-    return float(DEFAULT_WINDOW) if kind is not None and kind.people else 0.0
 
 
 def rules(clients: Iterable[int | None]) -> list[engine.Rule]:
@@ -117,9 +141,9 @@ def rules(clients: Iterable[int | None]) -> list[engine.Rule]:
         c.pk for t in triggers for g in t.groups.all() for c in g.contacts.all()
     }
     ways: dict[int, list[engine.Way]] = {}
-    for way in ContactChannel.objects.filter(contact__in=contacts) if contacts else ():
+    for way in ContactChannel.objects.filter(contact__in=contacts).select_related("contact") if contacts else ():
         ways.setdefault(way.contact_id, []).append(
-            engine.Way(way.channel_id, way.contact_id, way.urgency, way.delay_minutes)
+            engine.Way(way.channel_id, way.contact_id, way.urgency, way.delay_minutes, quiet_of(way))
         )
     return [rule(t, ways) for t in triggers]
 
@@ -132,7 +156,15 @@ def rule(t: Trigger, ways: dict[int, list[engine.Way]]) -> engine.Rule:
         scopes=engine.words(t.filter_scopes), tags=engine.words(t.filter_tags), weekdays=frozenset(int(d) for d in engine.words(t.weekdays)),
         hours=(t.from_time, t.until_time) if t.from_time is not None and t.until_time is not None else None, zone=t.timezone,
         channels=tuple(c.pk for c in t.channels.all()), ways=tuple(w for p in people for w in ways.get(p, ())), notify_on_resolve=t.notify_on_resolve,
+        remind_minutes=t.reminder_minutes,
     )  # fmt: skip
+
+
+def quiet_of(way: ContactChannel) -> engine.Quiet | None:
+    """The quiet hours of a way to reach somebody, in their zone; None without. `way.contact` should be loaded."""
+    if way.quiet_from is None or way.quiet_until is None:
+        return None
+    return engine.Quiet(way.quiet_from, way.quiet_until, way.contact.timezone, way.quiet_urgency == "all")
 
 
 def matcher(s: Silence) -> engine.Matcher:
@@ -144,6 +176,11 @@ def matcher(s: Silence) -> engine.Matcher:
     )  # fmt: skip
 
 
+def times(row: Silence | MaintenanceWindow) -> engine.Times:
+    """When a silence or a window is to hold, as the engine sees it."""
+    return engine.Times(row.starts_at, row.ends_at, row.recurrence, row.timezone)
+
+
 def holds(s: Silence, at: datetime) -> bool:
     """Does a silence hold at this moment? Recurring ones by their rule, in their own zone's wall time."""
     return engine.silence_is_active(
@@ -151,21 +188,8 @@ def holds(s: Silence, at: datetime) -> bool:
         ends_at=s.ends_at,
         cancelled=s.cancelled_at is not None,
         at=at,
-        occurrence=(lambda t: latest_occurrence(s, t)) if s.recurrence else None,
+        occurrence=partial(engine.latest_start, times(s)) if s.recurrence else None,
     )
-
-
-def latest_occurrence(s: Silence, at: datetime) -> datetime | None:
-    """The start of the last occurrence at or before `at`, in UTC: lengths are counted in real time, not on the wall."""
-    rule, zone = _rule(s)
-    found = rule.before(at.astimezone(zone).replace(tzinfo=None), inc=True)
-    return found.replace(tzinfo=zone).astimezone(UTC) if found else None
-
-
-def comes_again(s: Silence, at: datetime) -> bool:
-    """Does a recurring silence start once more after `at`?"""
-    rule, zone = _rule(s)
-    return rule.after(at.astimezone(zone).replace(tzinfo=None)) is not None
 
 
 def silence_state(s: Silence, at: datetime) -> str:
@@ -176,13 +200,46 @@ def silence_state(s: Silence, at: datetime) -> str:
         return "upcoming"
     if holds(s, at):
         return "active"
-    return "upcoming" if s.recurrence and comes_again(s, at) else "ended"
+    return "upcoming" if s.recurrence and engine.next_start(times(s), at) else "ended"
 
 
-def _rule(s: Silence) -> tuple[rrule | rruleset, ZoneInfo]:
-    """Its occurrences in wall time, and the zone they are counted in."""
-    zone = ZoneInfo(s.timezone)
-    return rrulestr(s.recurrence, dtstart=s.starts_at.astimezone(zone).replace(tzinfo=None)), zone
+# --- Maintenance --------------------------------------------------------------------------------------------------------
+def pictured(w: MaintenanceWindow) -> engine.Window:
+    """A window as the engine sees it."""
+    return engine.Window(
+        w.pk or 0, w.client_id, frozenset(s.lower() for s in w.scopes), frozenset(t.lower() for t in w.tags)
+    )
+
+
+def occurrence(
+    w: MaintenanceWindow, at: datetime, ended: frozenset[tuple[int, datetime]] = frozenset()
+) -> engine.recurrence.Span | None:
+    """The occurrence (start, end) of a window that runs at this moment, unless somebody ended it early."""
+    if w.cancelled_at is not None:
+        return None
+    span = engine.running(times(w), at)
+    return None if span is None or (w.pk, span[0]) in ended else span
+
+
+def closed_early(
+    windows: Iterable[MaintenanceWindow], since: datetime | None = None
+) -> frozenset[tuple[int, datetime]]:
+    """(window, start) of their occurrences that somebody ended, of those that were to last beyond `since`."""
+    windows = list(windows)
+    if not windows:
+        return frozenset()
+    rows = Occurrence.objects.filter(window__in=windows, closed_at__isnull=False).order_by()
+    rows = rows if since is None else rows.filter(ends_at__gt=since)
+    return frozenset(rows.values_list("window_id", "starts_at"))
+
+
+def window_state(w: MaintenanceWindow, at: datetime, ended: frozenset[tuple[int, datetime]] = frozenset()) -> str:
+    """`active`, `upcoming`, `ended` or `cancelled` at a moment."""
+    if w.cancelled_at is not None:
+        return "cancelled"
+    if occurrence(w, at, ended):
+        return "active"
+    return "upcoming" if engine.next_start(times(w), at) else "ended"
 
 
 def flapping_open(alert: Alert) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from alerts import engine, facts
+from alerts import engine, facts, limits
 from alerts.models import Channel, Delivery, Destination, Notice
 from alerts.models.alert import RANK
 from alerts.snapshot import moment
@@ -54,6 +56,7 @@ def _turn(key: str, at: datetime) -> int:
             Delivery.objects.filter(
                 state=Delivery.State.PENDING, gather=True, destination_key=key, next_attempt_at__lte=at
             )
+            .exclude(Exists(_before_it(key, at)))
             .select_related("notice", "channel", "alert")
             .order_by("id")
             .select_for_update(of=("self",))
@@ -64,7 +67,7 @@ def _turn(key: str, at: datetime) -> int:
         turn = engine.turn(
             first_at=place.first_at,
             gathered_at=place.gathered_at,
-            window=facts.window(rows[0].channel),
+            window=limits.window(rows[0].channel, over_quota=limits.over_quota(rows[0].channel, at)),
             at=at,
             since=since,
         )
@@ -74,6 +77,7 @@ def _turn(key: str, at: datetime) -> int:
         if turn.verb == "send" or len(rows) == 1:
             first = min(rows, key=_worst_first)
             Delivery.objects.filter(pk=first.pk).update(gather=False)
+            _fold(rows, first, at)
             if turn.verb == "send":
                 place.first_at, place.gathered_at = at, None
             else:
@@ -84,6 +88,26 @@ def _turn(key: str, at: datetime) -> int:
         place.gathered_at = at
         place.save(update_fields=["gathered_at"])
         return 1
+
+
+def _before_it(key: str, at: datetime) -> QuerySet[Delivery]:
+    """What was said earlier of the same alert and is still on its way (perhaps in another's message) or not yet due: nothing
+    may overtake it."""
+    earlier = Delivery.objects.filter(alert=OuterRef("alert"), destination_key=key, seq__lt=OuterRef("seq"))
+    pending = Q(state=Delivery.State.PENDING)
+    carried = Q(state=Delivery.State.GATHERED, carried_by__state__in=[Delivery.State.PENDING, Delivery.State.SENDING])
+    return earlier.filter(
+        Q(state=Delivery.State.SENDING) | (pending & Q(gather=False)) | (pending & Q(next_attempt_at__gt=at)) | carried
+    )
+
+
+def _fold(rows: list[Delivery], first: Delivery, at: datetime) -> None:
+    """What was to be said before it of the same alert is said by it: "raised" tells what "opened" would have."""
+    earlier = [r.pk for r in rows if r.alert_id is not None and r.alert_id == first.alert_id and r.seq < first.seq]
+    if earlier:
+        Delivery.objects.filter(pk__in=earlier).update(
+            state=Delivery.State.GATHERED, carried_by=first, finished_at=at, reason="Told by the message that followed."
+        )
 
 
 def _worst_first(d: Delivery) -> tuple[bool, int, int]:
@@ -158,22 +182,50 @@ def undeliverable(row: Delivery, error: str, *, at: datetime, permanent: bool) -
         reason=f"The gathered message was not delivered: {error}"[:300]
     )
     other = fallback(row.channel)
-    if other is None or row.kind == Notice.Kind.CHANNEL_DEAD:
+    if other is None or row.kind in (Notice.Kind.CHANNEL_DEAD, Notice.Kind.QUOTA):
         return
     lost = row.notice.snapshot.get("title", "a message")
+    how = "could not be delivered" if row.state == Delivery.State.FAILED else "was perhaps not delivered"
+    about = {
+        "title": f"Channel {row.channel.name} does not deliver", "cause": f"“{lost}” {how}: {error[:200]}",
+        "facts": [["Channel", row.channel.name], ["Message", lost], ["Answer", error[:200]]],
+    }  # fmt: skip
+    _tell_owner(
+        other, row.channel, Notice.Kind.CHANNEL_DEAD, "channel.dead", about, f"channel {row.channel.name} failed", at
+    )
+
+
+def quota_reached(channel: Channel, percent: int, *, at: datetime) -> None:
+    """A channel has used 80 or 100 % of its month: its owner hears of it by another way, or by itself when there is none."""
+    most = limits.quota(channel)
+    says = (
+        "From now on it speaks at most twice an hour, in gathered messages."
+        if percent >= 100
+        else "Above it, messages are gathered by the hour."
+    )
+    about = {
+        "title": f"Channel {channel.name} has used {percent} % of its month", "cause": f"{most} messages a month are allowed. {says}",
+        "facts": [["Channel", channel.name], ["Quota", f"{most} a month"]],
+    }  # fmt: skip
+    _tell_owner(
+        fallback(channel) or channel, channel, Notice.Kind.QUOTA, "channel.quota", about, f"quota of {channel.name}", at
+    )
+
+
+def _tell_owner(
+    to: Channel, about: Channel, kind: str, type_: str, says: dict[str, Any], via: str, at: datetime
+) -> None:
+    """News of a channel, told through another."""
     notice = Notice.objects.create(
-        client_id=other.client_id, kind=Notice.Kind.CHANNEL_DEAD, event="channel_dead", type="channel.dead", severity="warning", created_at=at,
+        client_id=to.client_id, kind=kind, event=kind, type=type_, severity="warning", created_at=at,
         snapshot={
-            "kind": "channel_dead", "event": "channel_dead", "type": "channel.dead", "severity": "warning",
-            "title": f"Channel {row.channel.name} does not deliver", "at": moment(at),
-            "cause": f"“{lost}” " + ("could not be delivered" if row.state == Delivery.State.FAILED else "was perhaps not delivered") + f": {error}"[:200],
-            "facts": [["Channel", row.channel.name], ["Message", lost], ["Answer", error[:200]]],
-            "links": [{"rel": "open", "label": "Open deliveries", "url": facts.portal_url(f"/deliveries/?channel={row.channel_id}")}],
+            "kind": kind, "event": kind, "type": type_, "severity": "warning", "at": moment(at), **says,
+            "links": [{"rel": "open", "label": "Open deliveries", "url": facts.portal_url(f"/deliveries/?channel={about.pk}")}],
         },
     )  # fmt: skip
     Delivery.objects.create(
-        notice=notice, kind=notice.kind, destination_key=other.destination_key, channel=other, client_id=other.client_id, via=f"channel {row.channel.name} failed",
-        priority=3, gather=facts.window(other) > 0, next_attempt_at=at, created_at=at,
+        notice=notice, kind=notice.kind, destination_key=to.destination_key, channel=to, client_id=to.client_id, via=via[:200],
+        priority=3, gather=limits.window(to) > 0, next_attempt_at=at, created_at=at,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Count, Min, Q
 
-from alerts import defaults
+from alerts import canary, defaults
 from alerts.models import Alert, Channel, Delivery, Notice
 from portal import registry, slots
 
@@ -18,6 +18,7 @@ KEEP_TOLD = timedelta(days=400)
 def register() -> None:
     """Periodic jobs and metrics."""
     slots.register("alerts.forget", 3600, forget)
+    slots.register("alerts.canary", 600, canary.step)
     slots.register("alerts.global_slack", 60, lambda at: defaults.follow_environment())
     registry.add_metrics(
         measure,

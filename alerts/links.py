@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 
 from alerts.facts import portal_url
+from alerts.message import Message
 from alerts.models import Delivery
 
 GOOD_FOR = timedelta(hours=24)
@@ -72,3 +74,13 @@ def of(row: Delivery) -> dict[str, Any]:
     return {
         "key": key(row.alert_id), "acknowledge_token": token(row.pk), "acknowledge_code": code(row.alert_id, row.channel_id),
     }  # fmt: skip
+
+
+def addressed(message: Message, row: Delivery) -> Message:
+    """The message with an Acknowledge link that stands for this delivery, instead of one that asks to sign in."""
+    if row.alert_id is None:
+        return message
+    mine = acknowledge_url(row.pk)
+    return replace(
+        message, links=tuple(replace(link, url=mine) if link.rel == "acknowledge" else link for link in message.links)
+    )

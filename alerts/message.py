@@ -86,6 +86,7 @@ class Message:
     thread: str = ""  # what belongs together: alert-9, incident-2
     provider_id: str = ""  # the vendor's id of what this destination heard first
     timezone: str = "UTC"
+    wording: str = ""  # how a template calls it, in place of "client · monitor"
     key: str = ""  # names the alert at the vendor over its whole life: <= 64 of [A-Za-z0-9_-]
     acknowledge_token: str = ""  # what a button or a callback carries (<= 40 characters); good for 24 h
     acknowledge_code: str = ""  # what a person answers by SMS: `ACK K7Q2`
@@ -119,7 +120,9 @@ class Message:
 
     @property
     def where(self) -> str:
-        """`Acme · shop`, without what is missing."""
+        """`Acme · shop`, without what is missing; or what a template says in its place."""
+        if self.wording:
+            return self.wording
         name = self.monitor.get("name") or self.alert.get("entity_name") or ""
         return " · ".join(filter(None, (self.client.get("name"), name)))
 

@@ -18,6 +18,8 @@ EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 def open_channel(row: Channel, providers: dict[str, dict[str, Any]]) -> Kind:
     """The channel, ready to format and send. Raises when its stored settings no longer fit its type."""
     cls = channels.get(row.type)
+    if cls.staff_only and row.client_id is not None:
+        raise ValueError(f"{cls.label} may not belong to a client.")
     kind = cls(channels.join(row.type, row.config, row.secrets.open()), providers.get(cls.provider, {}))
     kind.reach = reach_of(row)
     return kind

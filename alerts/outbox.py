@@ -17,10 +17,10 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import F, Q
 
-from alerts import channels, engine, gathering, telling
+from alerts import answered, channels, engine, escalating, gathering, limits, reminding
 from alerts.models import Alert, Attempt, Channel, Conversation, Delivery
 from portal import bells, sets
-from portal.clock import database_now, parameter
+from portal.clock import parameter
 from portal.models import Worker
 
 log = logging.getLogger("watchkeeper.outbox")
@@ -29,24 +29,30 @@ LEASE = timedelta(seconds=45)  # above the longest send (30 s); a dead worker's 
 PER_CLIENT, PER_DESTINATION = 48, 16
 GONE_AFTER = timedelta(seconds=4)
 
+# Everything is worked out of one look at what is open: no plan of it depends on how the table was a minute ago, so a storm
+# that came since the last ANALYZE is claimed as quickly as a quiet day's.
 _CLAIM = """
-WITH busy AS (
-  SELECT destination_key, COALESCE(client_id, 0) AS client, count(*) AS n FROM alerts_delivery WHERE state = 'sending' GROUP BY destination_key, COALESCE(client_id, 0)
+WITH open_ones AS (
+  SELECT id, destination_key, COALESCE(client_id, 0) AS client, alert_id, seq, state, gather, priority, next_attempt_at,
+         min(seq) OVER (PARTITION BY alert_id, destination_key) AS first_seq
+  FROM alerts_delivery WHERE state IN ('pending', 'sending')
+), at_destination AS (
+  SELECT destination_key, count(*) AS n FROM open_ones WHERE state = 'sending' GROUP BY destination_key
+), at_client AS (
+  SELECT client, count(*) AS n FROM open_ones WHERE state = 'sending' GROUP BY client
 ), heads AS (
-  SELECT d.id, d.destination_key, COALESCE(d.client_id, 0) AS client, d.priority, d.next_attempt_at,
+  SELECT d.id, d.destination_key, d.client, d.priority, d.next_attempt_at,
          row_number() OVER (PARTITION BY d.destination_key ORDER BY d.priority, d.next_attempt_at, d.id) AS in_destination
-  FROM alerts_delivery d
-  WHERE d.state = 'pending' AND d.gather = %(no)s AND d.next_attempt_at <= %(at)s
-    AND NOT EXISTS (SELECT 1 FROM alerts_delivery e WHERE e.alert_id = d.alert_id AND e.destination_key = d.destination_key AND e.seq < d.seq
-                    AND e.state IN ('pending', 'sending'))
+  FROM open_ones d
+  WHERE d.state = 'pending' AND d.gather = %(no)s AND d.next_attempt_at <= %(at)s AND (d.alert_id IS NULL OR d.seq = d.first_seq)
 ), possible AS (
   SELECT h.id, h.client, h.priority, h.next_attempt_at,
          row_number() OVER (PARTITION BY h.client ORDER BY h.priority, h.next_attempt_at, h.id) AS in_client
-  FROM heads h
-  WHERE h.in_destination + COALESCE((SELECT sum(b.n) FROM busy b WHERE b.destination_key = h.destination_key), 0) <= %(per_destination)s
+  FROM heads h LEFT JOIN at_destination b ON b.destination_key = h.destination_key
+  WHERE h.in_destination + COALESCE(b.n, 0) <= %(per_destination)s
 ), chosen AS (
-  SELECT p.id FROM possible p
-  WHERE p.in_client + COALESCE((SELECT sum(b.n) FROM busy b WHERE b.client = p.client), 0) <= %(per_client)s
+  SELECT p.id FROM possible p LEFT JOIN at_client b ON b.client = p.client
+  WHERE p.in_client + COALESCE(b.n, 0) <= %(per_client)s
   ORDER BY p.priority, p.next_attempt_at, p.id LIMIT %(limit)s
 )
 UPDATE alerts_delivery SET state = 'sending', claimed_by = %(worker)s, lease_token = %(token)s, lease_until = %(until)s, attempt = attempt + 1
@@ -102,26 +108,24 @@ def claim(worker: str, limit: int, at: datetime, token: int | None = None) -> li
 
 
 def _pointless(row: Delivery, at: datetime) -> bool:
-    """Is there no use in sending it any more? "Recovered" for somebody who in the end never heard of the failure."""
-    if row.kind != "recovered" or row.alert_id is None:
-        return False
-    told = Delivery.objects.filter(
-        alert_id=row.alert_id,
-        destination_key=row.destination_key,
-        seq__lt=row.seq,
-        state__in=["delivered", "unknown", "gathered"],
-    )
-    if told.exists():
+    """Is there no use in sending it any more? It ends here then, and says why."""
+    why = answered.pointless(row) or _never_heard(row)
+    if not why:
         return False
     Delivery.objects.filter(pk=row.pk, lease_token=row.lease_token).update(
-        state=Delivery.State.EXPIRED,
-        reason="The failure never reached this channel, so its recovery is not told.",
-        claimed_by="",
-        lease_token=None,
-        lease_until=None,
-        finished_at=at,
+        state=Delivery.State.EXPIRED, reason=why, claimed_by="", lease_token=None, lease_until=None, finished_at=at
     )
     return True
+
+
+def _never_heard(row: Delivery) -> str:
+    """ "Recovered" for somebody who in the end never heard of the failure: the sentence that says so, or ""."""
+    if row.kind != "recovered" or row.alert_id is None:
+        return ""
+    before = Delivery.objects.filter(alert_id=row.alert_id, destination_key=row.destination_key, seq__lt=row.seq)
+    if before.filter(state__in=["delivered", "unknown", "gathered"]).exists():
+        return ""
+    return "The failure never reached this channel, so its recovery is not told."
 
 
 def finish(outcomes: Sequence[Outcome]) -> int:
@@ -230,27 +234,55 @@ def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:
         by_time[told_alerts[pk]].append(pk)
     for at, pks in by_time.items():
         Alert.objects.filter(pk__in=pks).update(notified_at=at)
-    Conversation.objects.bulk_create(
-        [Conversation(alert_id=d.alert_id, destination_key=d.destination_key, provider_id=o.provider_id, told_seq=d.seq) for d, o in delivered if d.alert_id and o.provider_id],
-        update_conflicts=True, unique_fields=["alert", "destination_key"], update_fields=["told_seq"],
-    )  # fmt: skip
-    well = {d.channel_id: o for d, o in delivered}
-    for channel_id, o in well.items():
+    for latest in (False, True):  # a first message is what is threaded by and edited; of a receipt the last one counts
+        Conversation.objects.bulk_create(
+            [
+                Conversation(alert_id=d.alert_id, destination_key=d.destination_key, provider_id=o.provider_id, told_seq=d.seq)
+                for d, o in delivered if d.alert_id and o.provider_id and _latest_counts(d) == latest
+            ],
+            update_conflicts=True, unique_fields=["alert", "destination_key"], update_fields=["told_seq"] + ["provider_id"] * latest,
+        )  # fmt: skip
+    reminding.told([(d, o.at) for d, o in delivered])
+    _count(delivered)
+    well = {d.channel_id: (d.channel, o) for d, o in delivered}
+    for channel_id, (channel, o) in well.items():
         # Written at most once in ten seconds, or when it was ill: a storm must not queue behind one row.
-        stale = (
-            Q(last_success_at=None)
-            | Q(last_success_at__lt=o.at - timedelta(seconds=10))
-            | Q(unhealthy_since__isnull=False)
-        )
+        before = o.at - timedelta(seconds=10)
+        if (
+            channel.unhealthy_since is None
+            and channel.last_success_at is not None
+            and channel.last_success_at >= before
+        ):
+            continue
+        stale = Q(last_success_at=None) | Q(last_success_at__lt=before) | Q(unhealthy_since__isnull=False)
         Channel.objects.filter(stale, pk=channel_id).update(
             last_success_at=o.at,
             unhealthy_since=None,
             unhealthy_reason="",
             last_answer=f"{o.code or ''} delivered".strip(),
         )
-    for d, o in ended:
-        if d.state in ("failed", "unknown"):
-            gathering.undeliverable(d, o.error, at=o.at, permanent=o.outcome == "permanent")
+    lost = [(d, o) for d, o in ended if d.state in ("failed", "unknown")]
+    for d, o in lost:
+        gathering.undeliverable(d, o.error, at=o.at, permanent=o.outcome == "permanent")
+    if lost:
+        escalating.undelivered([d for d, _ in lost], at=max(o.at for _, o in lost))
+
+
+def _latest_counts(row: Delivery) -> bool:
+    kind = channels.KINDS.get(row.channel.type)
+    return bool(kind and kind.latest_counts)
+
+
+def _count(delivered: list[tuple[Delivery, Outcome]]) -> None:
+    """What counts against a monthly quota; near it and at it, the channel's owner hears of it by another way."""
+    sent: dict[int, list[tuple[Delivery, Outcome]]] = defaultdict(list)
+    for d, o in delivered:
+        sent[d.channel_id].append((d, o))
+    for rows in sent.values():
+        (d, o), n = rows[-1], len(rows)
+        reached = limits.count(d.channel, n, o.at)
+        if reached:
+            gathering.quota_reached(d.channel, reached, at=o.at)
 
 
 def _alerts_first(deliveries: list[int]) -> None:
@@ -344,15 +376,3 @@ def next_due(at: datetime) -> float:
         .first()
     )
     return 1.0 if soonest is None else min(1.0, max(0.02, (soonest - at).total_seconds()))
-
-
-def release_due(at: datetime | None = None) -> int:
-    """Judge anew the open alerts that a silence or a snooze holds: what still fires is sent when those end."""
-    at = at or database_now()
-    with transaction.atomic():
-        held = list(
-            Alert.objects.filter(resolved_at=None, hold_reason__in=["silenced", "snoozed", "in_maintenance"])
-            .order_by("pk")[:500]
-            .select_for_update()
-        )
-        return telling.reconsider(held, at=at)

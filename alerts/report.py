@@ -14,8 +14,8 @@ from typing import Any
 
 from django.db import transaction
 
-from alerts import engine, telling
-from alerts.models import Alert
+from alerts import engine, escalating, telling
+from alerts.models import Alert, Run
 from alerts.signals import alert_changed, alert_closed, alert_opened
 from portal import sets
 from portal.audit import PORTAL, Actor
@@ -120,8 +120,8 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
 
 
 def close(alerts: list[Alert], *, at: datetime, by: Actor, quiet: bool = False, manual: bool = False) -> None:
-    """Resolve open alerts: drop what was not told, tell recovery to those who were told, release what they explained."""
-    silences = {a.held_by for a in alerts if a.held_by}
+    """Resolve open alerts: end escalation, drop what was not told, tell recovery to those who were told, release what they explained."""
+    silences = {a.held_by for a in alerts if a.held_by and a.hold_reason == "silenced"}
     for alert in alerts:
         alert.status, alert.resolved_at, alert.resolved_by, alert.updated_at = (
             Alert.Status.RESOLVED,
@@ -131,6 +131,7 @@ def close(alerts: list[Alert], *, at: datetime, by: Actor, quiet: bool = False, 
         )
         alert.hold_reason, alert.held_by = "", None
     sets.write(alerts, ["status", "resolved_at", "resolved_by", "updated_at", "hold_reason", "held_by"])
+    escalating.stop(alerts, Run.Status.STOPPED_BY_RESOLUTION, at=at)
     alert_closed.send(Alert, alerts=alerts, at=at, by=by, manual=manual)
     telling.tell_recoveries(alerts, at=at, quiet=quiet, by=by.name if manual else "")
     telling.release_children(alerts, at=at)

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from alerts import links, outbox
+from alerts import links, outbox, phrasing, reminding
 from alerts.channels.base import Channel as Kind
 from alerts.channels.base import DeliveryError, HttpChannel, Receipt, ThreadedChannel
 from alerts.message import Message, message_from
@@ -67,7 +67,7 @@ class Sender(Resident):
         at = database_now()
         if time.monotonic() - self.checked_at > 1:
             self.checked_at = time.monotonic()
-            outbox.release_due(at)
+            reminding.step(at)
         if self.doubtful:
             outbox.forgo(self.doubtful)
             self.doubtful.clear()
@@ -168,6 +168,7 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
         (c.alert_id, c.destination_key): c.provider_id
         for c in Conversation.objects.filter(alert__in=[r.alert_id for r in rows if r.alert_id])
     }
+    templates = phrasing.of_rows(rows)
     letters: list[tuple[Delivery, Kind | DeliveryError, Message | None]] = []
     for row in rows:
         try:
@@ -184,7 +185,10 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
                 provider_id=keys.get((row.alert_id or 0, row.destination_key), ""),
                 **links.of(row),
             )
-            letters.append((row, kind, message))
+            if row.alert_id is not None and templates:
+                chosen = phrasing.choose(templates, message, client=row.client_id, channel=row.channel_id)
+                message = phrasing.said(message, chosen)
+            letters.append((row, kind, links.addressed(message, row)))
         except Exception as error:  # one bad row must not stop the others (it is parked, with its reason)
             log.exception("delivery %s cannot be prepared", row.pk)
             letters.append(

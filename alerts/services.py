@@ -1,27 +1,26 @@
-"""How are channels, triggers, silences and people's ways to be reached made, changed and removed? One door each.
+"""How are channels, triggers and people's ways to be reached made, changed and removed? One door each (quiet: `quiet`).
 
 Pages, API, admin and import call these; each is one transaction with its audit entry, made by portal.services. They
-raise django ValidationError with the body's dotted keys (`url`, `config.url`, `matchers.source`) and Refused.
+raise django ValidationError with the body's dotted keys (`url`, `config.url`, `channels.0.type`) and Refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import time
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from alerts import acts, channel_settings, filters
-from alerts.models import Channel, ContactChannel, Silence, Trigger
+from alerts import channel_settings, channels, filters
+from alerts.models import Channel, ContactChannel, Trigger
+from alerts.quiet import save_silence as save_silence
 from portal import audit
 from portal import services as ground
 from portal.audit import Actor
 from portal.models import Contact
 from portal.models.clients import known_zone
-
-LONGEST_SILENCE = timedelta(days=366)
 
 
 # --- Channels ---------------------------------------------------------------------------------------------------------
@@ -39,6 +38,10 @@ def save_channel(
     if not name.strip():
         raise ValidationError({"name": "Give the channel a name."})
     type_ = row.type if row else str(values.get("type", ""))
+    kind = channels.KINDS.get(type_)
+    if kind and kind.staff_only and (values.get("client") or values.get("contact") or (row and row.client_id)):
+        raise ValidationError({"type": f"{kind.label} is for staff: a client's channel cannot use it."})
+    _refuse_limits(kind, values)
     if row is None or settings:
         config, secrets, moved = channel_settings.settle(type_, row, settings or {}, said_at or {})
         if row is None or config != row.config:
@@ -53,6 +56,28 @@ def save_channel(
     return row
 
 
+# Per minute, and per month (SPEC DLV-6): the field, the most it may be, what it is called.
+LIMITS = {"rate_per_minute": (600, "rate"), "monthly_quota": (10_000_000, "quota")}
+
+
+def _refuse_limits(kind: type[channels.Channel] | None, values: Mapping[str, Any]) -> None:
+    """A rate and a quota are kept by gathering, and what programs read is never gathered."""
+    complaints = {}
+    for name, (most, noun) in LIMITS.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if kind is not None and not kind.people:
+            complaints[name] = (
+                f"A {kind.label} channel is read by a program: each alert goes to it by itself, so it has no {noun}. "
+                "Leave this empty."
+            )
+        elif not 1 <= value <= most:
+            complaints[name] = f"From 1 to {most:,}; leave it empty for the usual."
+    if complaints:
+        raise ValidationError(complaints)
+
+
 def delete_channel(row: Channel, *, by: Actor) -> None:
     """Delete a channel; triggers that name it go on without it. What was sent through it goes with it."""
     ground.delete(row, by=by)
@@ -64,17 +89,12 @@ FILTERS = {
     "filter_tags": filters.tags, "weekdays": filters.weekdays,
 }  # fmt: skip
 LISTS = {"channels": "channel_ids", "contacts": "contact_ids", "groups": "group_ids"}
+SHORTEST_REMINDER, LONGEST_REMINDER = 5, 1440  # minutes
 
 
 def save_trigger(row: Trigger | None, *, by: Actor, **values: Any) -> Trigger:
     """Make (row None) or change a trigger; filters come as comma-separated text, lists as rows."""
-    complaints: dict[str, str] = {}
-    for name, normal in FILTERS.items():
-        if name in values:
-            try:
-                values[name] = normal(values[name] or "")
-            except ValueError as error:
-                complaints[name] = str(error)
+    complaints = judged(row, values)
     client_id = _client_id(row, values)
     for name, key in LISTS.items():
         if client_id is not None and any(r.client_id != client_id for r in values.get(name, ())):
@@ -87,11 +107,6 @@ def save_trigger(row: Trigger | None, *, by: Actor, **values: Any) -> Trigger:
         complaints["name"] = "Give the trigger a name."
     elif Trigger.objects.filter(name__iexact=name.strip()).exclude(pk=row.pk if row else None).exists():
         complaints["name"] = "A trigger of this name exists; choose another name."
-    start, end = (values.get(n, getattr(row, n, None)) for n in ("from_time", "until_time"))
-    if (start is None) != (end is None):
-        complaints["until_time"] = "Give both ends of the time window, or neither."
-    elif start is not None and start == end:
-        complaints["until_time"] = "This window is empty; leave both ends empty for the whole day."
     if complaints:
         raise ValidationError(complaints)
     if "name" in values:
@@ -100,6 +115,33 @@ def save_trigger(row: Trigger | None, *, by: Actor, **values: Any) -> Trigger:
         return ground.create(Trigger, by=by, **values)
     ground.change(row, by=by, **values)
     return row
+
+
+def judged(row: Trigger | None, values: dict[str, Any]) -> dict[str, str]:
+    """Complaints about which alerts a trigger wants, and when; filters among `values` become their normal form."""
+    complaints: dict[str, str] = {}
+    for name, normal in FILTERS.items():
+        if name in values:
+            try:
+                values[name] = normal(values[name] or "")
+            except ValueError as error:
+                complaints[name] = str(error)
+    start, end = (values.get(n, getattr(row, n, None)) for n in ("from_time", "until_time"))
+    if (start is None) != (end is None):
+        complaints["until_time"] = "Give both ends of the time window, or neither."
+    elif start is not None and start == end:
+        complaints["until_time"] = "This window is empty; leave both ends empty for the whole day."
+    if "timezone" in values:
+        try:
+            known_zone(values["timezone"])
+        except ValidationError as error:
+            complaints["timezone"] = " ".join(error.messages)
+    minutes = values.get("reminder_minutes")
+    if minutes is not None and not SHORTEST_REMINDER <= minutes <= LONGEST_REMINDER:
+        complaints["reminder_minutes"] = (
+            f"From {SHORTEST_REMINDER} to {LONGEST_REMINDER} minutes (a day); leave it empty to be told once."
+        )
+    return complaints
 
 
 def delete_trigger(row: Trigger, *, by: Actor) -> None:
@@ -113,74 +155,24 @@ def _client_id(row: Trigger | None, values: Mapping[str, Any]) -> int | None:
     return values["client"].pk if values.get("client") is not None else None
 
 
-# --- Silences ---------------------------------------------------------------------------------------------------------
-def save_silence(
-    *, by: Actor, at: datetime, reason: str, matchers: Any, starts_at: datetime | None = None, ends_at: datetime | None = None,
-    duration_seconds: int | None = None, until_recovered: bool = False, recurrence: str = "", timezone: str = "UTC", client: Any = None, owner: str = "",
-) -> Silence:  # fmt: skip
-    """A new silence, from now unless `starts_at` says otherwise, with exactly one end. Holds at once what it covers."""
-    try:
-        known_zone(timezone)
-    except ValidationError as error:
-        raise ValidationError({"timezone": error.messages}) from None
-    starts_at = starts_at or at
-    ends = [
-        name
-        for name, given in (
-            ("ends_at", ends_at),
-            ("duration_seconds", duration_seconds),
-            ("until_recovered", until_recovered or None),
-        )
-        if given is not None
-    ]
-    if len(ends) != 1:
-        sentence = (
-            "Say when it ends: ends_at, duration_seconds, or until_recovered."
-            if not ends
-            else f"Give one end only, not {' and '.join(ends)}."
-        )
-        raise ValidationError({ends[-1] if ends else "ends_at": sentence})
-    if duration_seconds is not None:
-        if not 1 <= duration_seconds <= LONGEST_SILENCE.total_seconds():
-            raise ValidationError({"duration_seconds": "From 1 second to 366 days."})
-        ends_at = _later(starts_at, duration_seconds)
-    if ends_at is not None and ends_at <= starts_at:
-        raise ValidationError({"ends_at": "It must end after it starts."})
-    if ends_at is not None and ends_at - starts_at > LONGEST_SILENCE:
-        raise ValidationError({"ends_at": "A silence lasts at most 366 days."})
-    if recurrence and until_recovered:
-        raise ValidationError({"until_recovered": "A recurring silence needs ends_at or duration_seconds."})
-    try:
-        covered = filters.matchers(matchers)
-    except filters.BadMatcher as error:
-        raise ValidationError({f"matchers.{error.key}" if error.key else "matchers": str(error)}) from None
-    try:
-        rule = filters.recurrence(recurrence, starts_at, timezone) if recurrence else ""
-    except ValueError as error:
-        raise ValidationError({"recurrence": str(error)}) from None
-    row = Silence(
-        client=client, reason=reason, owner=owner, starts_at=starts_at, ends_at=ends_at, until_recovered=until_recovered, recurrence=rule, timezone=timezone, matchers=covered,
-    )  # fmt: skip
-    row.full_clean(exclude=["client", "matchers"])
-    return acts.silence(row, by=by, at=at)
-
-
-def _later(at: datetime, seconds: int) -> datetime:
-    try:
-        return at + timedelta(seconds=seconds)
-    except OverflowError:
-        raise ValidationError({"starts_at": "This is too far away."}) from None
-
-
 # --- Ways to reach a contact -------------------------------------------------------------------------------------------
+LONGEST_DELAY = 1440  # minutes
+USUAL: dict[str, Any] = {
+    "urgency": "all", "delay_minutes": 0, "quiet_from": None, "quiet_until": None, "quiet_urgency": "low",
+}  # fmt: skip
+
+
 def set_ways(contact: Contact, ways: Sequence[Mapping[str, Any]], *, by: Actor) -> None:
     """From now on these are the contact's ways, and no others: `channel` (a row) or the settings of a channel of their
-    own (`type`, `settings`, `said_at`, `name`), each with `urgency` and `delay_minutes`."""
+    own (`type`, `settings`, `said_at`, `name`), each with `urgency`, `delay_minutes`, and quiet hours in the contact's
+    time zone: `quiet_from`, `quiet_until` (both or neither) and `quiet_urgency`."""
     with transaction.atomic():
+        Contact.objects.select_for_update().get(pk=contact.pk)  # two people at once: one after the other
         before = _pictures(contact)
         wanted: dict[int, Mapping[str, Any]] = {}
         for number, way in enumerate(ways):
             try:
+                _refuse_way(way)
                 channel = _channel_of(contact, way, by)
                 if channel.pk in wanted:
                     raise ValidationError({"channel": "This channel is named twice."})
@@ -197,7 +189,7 @@ def set_ways(contact: Contact, ways: Sequence[Mapping[str, Any]], *, by: Actor) 
             ContactChannel.objects.update_or_create(
                 contact=contact,
                 channel_id=channel_id,
-                defaults={"urgency": way.get("urgency", "all"), "delay_minutes": way.get("delay_minutes", 0)},
+                defaults={name: way.get(name, usual) for name, usual in USUAL.items()},
             )
         after = _pictures(contact)
         if after != before:
@@ -249,6 +241,61 @@ def _retire(channel: Channel, by: Actor) -> None:
         delete_channel(channel, by=by)
 
 
+def _refuse_way(way: Mapping[str, Any]) -> None:
+    """Does it make sense when, and how long, this way waits?"""
+    if not 0 <= way.get("delay_minutes", 0) <= LONGEST_DELAY:
+        raise ValidationError({"delay_minutes": f"From 0 to {LONGEST_DELAY} minutes (a day)."})
+    start, end = way.get("quiet_from"), way.get("quiet_until")
+    if (start is None) != (end is None):
+        missing = "quiet_until" if end is None else "quiet_from"
+        raise ValidationError({missing: "Give both ends of the quiet hours, or neither."})
+    if start is not None and start == end:
+        raise ValidationError({"quiet_until": "These hours are empty; leave both ends empty for none."})
+
+
+def ways_of(contact: Contact) -> list[dict[str, Any]]:
+    """The contact's ways as `set_ways` takes them."""
+    rows = contact.ways.select_related("channel").order_by("delay_minutes", "id")
+    return [{"channel": w.channel, **{name: getattr(w, name) for name in USUAL}} for w in rows]
+
+
+def add_way(contact: Contact, *, by: Actor, **way: Any) -> None:
+    """One more way, as `set_ways` takes it. ValidationError with the way's own keys."""
+    with transaction.atomic():
+        _one_by_one(contact, [*ways_of(contact), way], by)
+
+
+def change_way(row: ContactChannel, *, by: Actor, **values: Any) -> None:
+    """Change a way's urgency, delay or quiet hours."""
+    with transaction.atomic():
+        ways = [{**w, **(values if w["channel"].pk == row.channel_id else {})} for w in ways_of(row.contact)]
+        _one_by_one(row.contact, ways, by)
+
+
+def remove_way(row: ContactChannel, *, by: Actor) -> None:
+    """The contact is not reached this way any more. Their own channel goes too, or is switched off if it has a history."""
+    with transaction.atomic():
+        _one_by_one(row.contact, [w for w in ways_of(row.contact) if w["channel"].pk != row.channel_id], by)
+
+
+def _one_by_one(contact: Contact, ways: Sequence[Mapping[str, Any]], by: Actor) -> None:
+    try:
+        set_ways(contact, ways, by=by)
+    except ValidationError as error:  # of one way: without its number in the list
+        raise ValidationError({key.split(".", 2)[-1]: said for key, said in error.message_dict.items()}) from None
+
+
 def _pictures(contact: Contact) -> list[dict[str, Any]]:
     rows = ContactChannel.objects.filter(contact=contact).order_by("channel_id")
-    return [{"channel": w.channel_id, "urgency": w.urgency, "delay_minutes": w.delay_minutes} for w in rows]
+    return [
+        {"channel": w.channel_id, **{name: _plain(getattr(w, name)) for name in USUAL if _said(w, name)}} for w in rows
+    ]
+
+
+def _said(way: ContactChannel, name: str) -> bool:
+    """Quiet hours are in the record where there are some."""
+    return not name.startswith("quiet") or way.quiet_from is not None
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat("minutes") if isinstance(value, time) else value

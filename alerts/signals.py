@@ -5,3 +5,6 @@ from django.dispatch import Signal
 alert_opened = Signal()  # alerts=[Alert], at: before anybody is told, so that an incident can be attached
 alert_changed = Signal()  # alerts=[Alert], at, change="raised" | "acknowledged" | "snoozed"
 alert_closed = Signal()  # alerts=[Alert], at, by=Actor, manual=bool
+maintenance_changed = (
+    Signal()
+)  # windows=[MaintenanceWindow], scopes=[str], at, began=bool: before alerts are judged anew

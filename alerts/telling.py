@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from alerts import engine, facts, snapshot
+from alerts import engine, escalating, facts, snapshot
 from alerts.models import Alert, Decision, Delivery, Notice, Silence
 from alerts.models.delivery import ENDED, TOLD
 from portal import bells, sets
@@ -38,6 +38,9 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
     """Notices, decisions and deliveries of opened and raised alerts; held ones get their rows too, in state `held`."""
     if not occasions:
         return
+    # A silence may have ended this second: what it held comes before what is told now.
+    if raised := [o.alert for o in occasions if o.kind == Notice.Kind.RAISED]:
+        reconsider(raised, at=occasions[0].at)
     alerts = [o.alert for o in occasions]
     around = facts.around(alerts)
     notices, changed = [], []
@@ -72,22 +75,52 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
         for told in plan.told:
             deliveries.append(_delivery(notice, o, told, around))
     Delivery.objects.bulk_create(deliveries)
+    decisions += _escalations(notices)
     Decision.objects.bulk_create(decisions)
     sets.write(changed, ["next_seq", "hold_reason", "held_by", "incident_id", "links"])
-    hold_children([o.alert for o in occasions])
+    hold_children([o.alert for o in occasions], at=occasions[0].at)
     bells.ring_on_commit(bells.SEND)
+
+
+def _escalations(notices: Sequence[tuple[Occasion, engine.Facts, Notice]]) -> list[Decision]:
+    """The policies that take these alerts up begin to climb; what to write of that. Runs of raised ones follow their holds."""
+    starts = [escalating.Start(o.alert, f, o.at, _soonest(o), worse=bool(o.was)) for o, f, _ in notices]
+    raised = [s for s, (o, _, _) in zip(starts, notices, strict=True) if o.kind == Notice.Kind.RAISED]
+    if raised:
+        escalating.pause([s.alert for s in raised if s.alert.hold_reason], at=raised[0].at)
+        escalating.go_on([s for s in raised if not s.alert.hold_reason])
+    runs = escalating.begin(starts)
+    of = {o.alert.pk: notice for o, _, notice in notices}
+    said = {
+        run.pk: f"first level at {run.next_action_at:%H:%M:%S} UTC" if run.next_action_at else "paused" for run in runs
+    }
+    return [
+        Decision(
+            notice=of[run.alert_id], rule=f"policy {run.policy_name}"[:120], outcome="escalates", reason=said[run.pk]
+        )
+        for run in runs
+    ]
+
+
+def _soonest(o: Occasion) -> datetime:
+    return max(o.at, o.not_before) if o.not_before else o.at
 
 
 def _delivery(notice: Notice, o: Occasion, told: engine.Told, around: facts.Around) -> Delivery:
     held = o.alert.hold_reason
-    soonest = max(o.at, o.not_before) if o.not_before else o.at
+    silence, window = _holders(held, o.alert.held_by)
     return Delivery(
         notice=notice, alert=o.alert, seq=notice.seq, kind=notice.kind, destination_key=f"channel:{told.channel}", channel_id=told.channel,
         contact_id=told.contact, client_id=o.alert.client_id, via=told.via[:200], wants_recovery=told.wants_recovery,
         priority=PRIORITY[notice.severity], state=Delivery.State.HELD if held else Delivery.State.PENDING, hold_reason=held,
-        silence_id=o.alert.held_by, only_while_open=told.delay_seconds > 0, gather=around.windows.get(told.channel, 0) > 0,
-        next_attempt_at=soonest + timedelta(seconds=told.delay_seconds), created_at=o.at,
+        silence_id=silence, window_id=window, only_while_open=told.delay_seconds > 0, gather=around.windows.get(told.channel, 0) > 0,
+        remind_minutes=told.remind_minutes, next_attempt_at=_soonest(o) + timedelta(seconds=told.delay_seconds), created_at=o.at,
     )  # fmt: skip
+
+
+def _holders(reason: str, held_by: int | None) -> tuple[int | None, int | None]:
+    """(silence, maintenance window) behind a hold: `held_by` is the one or the other, as the reason says."""
+    return (None, held_by) if reason == "in_maintenance" else (held_by, None)
 
 
 def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, by: str = "") -> None:
@@ -101,7 +134,8 @@ def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, b
     for alert in alerts:
         told: dict[str, Delivery] = {}
         for row in per_alert[alert.pk]:
-            untouched = row.state == Delivery.State.HELD or (row.state == Delivery.State.PENDING and row.attempt == 0)
+            untried = row.attempt == 0 or (row.kind in escalating.PAGING and row.ambiguous == 0)
+            untouched = row.state == Delivery.State.HELD or (row.state == Delivery.State.PENDING and untried)
             if untouched:
                 row.state, row.reason, row.finished_at = (
                     Delivery.State.EXPIRED,
@@ -135,7 +169,7 @@ def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, b
     bells.ring_on_commit(bells.SEND)
 
 
-def hold_children(parents: list[Alert]) -> int:
+def hold_children(parents: list[Alert], *, at: datetime) -> int:
     """A parent has opened: its children's deliveries that nobody attempted yet are held, as it explains them."""
     entities = [p.entity for p in parents if p.condition == "health" and p.event != "degraded"]
     if not entities:
@@ -143,20 +177,22 @@ def hold_children(parents: list[Alert]) -> int:
     children = list(
         Alert.objects.filter(resolved_at=None, parent__in=entities, hold_reason="").order_by("pk").select_for_update()
     )
-    return _hold(children, "explained_by_parent", None)
+    return _hold(children, "explained_by_parent", None, at)
 
 
-def _hold(alerts: list[Alert], reason: str, silence: int | None) -> int:
-    """Hold what was not attempted yet."""
+def _hold(alerts: list[Alert], reason: str, held_by: int | None, at: datetime) -> int:
+    """Hold what was not attempted yet, and let escalation wait."""
     for alert in alerts:
-        alert.hold_reason, alert.held_by = reason, silence
+        alert.hold_reason, alert.held_by = reason, held_by
     sets.write(alerts, ["hold_reason", "held_by"])
+    escalating.pause(alerts, at=at)
+    silence, window = _holders(reason, held_by)
     held = Delivery.objects.filter(alert__in=alerts, state=Delivery.State.PENDING, attempt=0)
     Decision.objects.bulk_create(
         Decision(notice_id=n, rule=reason, outcome="held", reason="")
         for n in held.values_list("notice_id", flat=True).distinct()
     )
-    return held.update(state=Delivery.State.HELD, hold_reason=reason, silence_id=silence)
+    return held.update(state=Delivery.State.HELD, hold_reason=reason, silence_id=silence, window_id=window)
 
 
 def release_children(parents: list[Alert], *, at: datetime) -> int:
@@ -190,43 +226,45 @@ def reconsider(alerts: list[Alert], *, at: datetime, not_before: datetime | None
     if not alerts:
         return 0
     around, changed = facts.around(alerts), 0
-    released: list[Alert] = []
+    released: list[escalating.Start] = []
     for alert in alerts:
         f = around.of(alert, at, flapping=alert.hold_reason == "flapping" and facts.flapping_open(alert))
-        reason, silence = engine.hold(f)
-        if (reason, silence) == (alert.hold_reason, alert.held_by):
+        reason, held_by = engine.hold(f)
+        if (reason, held_by) == (alert.hold_reason, alert.held_by):
             continue
         changed += 1
         if reason:
-            _hold([alert], reason, silence)
+            _hold([alert], reason, held_by, at)
+            silence, window = _holders(reason, held_by)
             Delivery.objects.filter(alert=alert, state=Delivery.State.HELD).update(
-                hold_reason=reason, silence_id=silence
+                hold_reason=reason, silence_id=silence, window_id=window
             )
         else:
             alert.hold_reason, alert.held_by = "", None
-            released.append(alert)
+            released.append(escalating.Start(alert, f, at, max(at, not_before) if not_before else at))
     if released:
-        sets.write(released, ["hold_reason", "held_by"])
-        rows = Delivery.objects.filter(alert__in=released, state=Delivery.State.HELD)
-        rows.update(
-            state=Delivery.State.PENDING, hold_reason="", next_attempt_at=max(at, not_before) if not_before else at
-        )
+        sets.write([s.alert for s in released], ["hold_reason", "held_by"])
+        rows = Delivery.objects.filter(alert__in=[s.alert for s in released], state=Delivery.State.HELD)
+        rows.update(state=Delivery.State.PENDING, hold_reason="", next_attempt_at=released[0].begins_at)
+        escalating.resume(released)
         bells.ring_on_commit(bells.SEND)
     return changed
 
 
 def drop_delayed(alerts: list[Alert], *, at: datetime, reason: str) -> int:
-    """Somebody took it: delayed messages that were not attempted are not sent any more."""
-    return Delivery.objects.filter(
-        alert__in=alerts, state__in=[Delivery.State.PENDING, Delivery.State.HELD], attempt=0, only_while_open=True
-    ).update(state=Delivery.State.EXPIRED, reason=reason, finished_at=at)
+    """Somebody took it: delayed messages that were not attempted are not sent any more, calls are not even tried again."""
+    waiting = Delivery.objects.filter(alert__in=alerts, state__in=[Delivery.State.PENDING, Delivery.State.HELD])
+    return waiting.filter(Q(attempt=0, only_while_open=True) | Q(kind__in=escalating.PAGING)).update(
+        state=Delivery.State.EXPIRED, reason=reason, finished_at=at
+    )
 
 
 def end_silences(silences: Collection[int], *, at: datetime) -> int:
     """A silence "until recovered" is over when nothing that it holds is open any more. Returns how many ended."""
     if not silences:
         return 0
-    open_still = Alert.objects.filter(resolved_at=None, held_by__in=silences).order_by().values("held_by")
+    holding = Alert.objects.filter(resolved_at=None, hold_reason="silenced", held_by__in=silences)
+    open_still = holding.order_by().values("held_by")
     over = Silence.objects.filter(
         pk__in=silences, until_recovered=True, ends_at=None, cancelled_at=None, starts_at__lt=at
     )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import one_machine, outage, pages, peers, pipeline, stage, storm
+from bench import drain, one_machine, outage, pages, peers, pipeline, stage, storm
 
 FULL = bool(os.environ.get("FULL"))
 
@@ -25,16 +25,19 @@ def _peers(tls: bool) -> dict[str, Any]:
 
 
 MEASUREMENTS: dict[str, Callable[[], Any]] = {
-    "http": lambda: pipeline.run("http", 20000, 5, 20),
-    "http saturated": lambda: pipeline.run("http", 30000, 5, 15),
+    "http": lambda: pipeline.run("http", 25000, 5, 20),
+    "http saturated": lambda: pipeline.run("http", 35000, 5, 15),
     "http peers": lambda: _peers(False),
-    "https": lambda: pipeline.run("https", 4000 if not FULL else 6000, 5, 20),
+    "https": lambda: pipeline.run("https", 6000, 5, 20),
     "https peers": lambda: _peers(True),
-    "one machine": lambda: one_machine.run(5000, 5, 20),
+    "one machine": lambda: one_machine.run(10000, 5, 20),
     "outage": lambda: outage.run(2000, 3000, 250, 5, 15),
     "latency": lambda: storm.run(5000, 200, 1.0, 0),
     "storm": lambda: storm.run(1000, 1000, 0.0, 0),
     "storm to a person": lambda: storm.run(500, 1000, 0.0, 60),
+    "drain": lambda: drain.run(10_000, 50),
+    "slow neighbour": lambda: drain.neighbour(),
+    "routing": lambda: drain.routing(),
     "pages": lambda: pages.run(10000, 20_000_000 if FULL else 2_000_000),
     "idle": lambda: one_machine.idle(seconds=60 if FULL else 30),
 }

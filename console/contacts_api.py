@@ -6,6 +6,7 @@ Two forms: a channel that exists (`{"channel": 3, "urgency", "delay_minutes"}`),
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any
 
 from django.db import transaction
@@ -34,6 +35,15 @@ class WaySerializer(SettingsMixin, serializers.Serializer):
     )
     urgency = serializers.ChoiceField(choices=ContactChannel.Urgency.choices, default=ContactChannel.Urgency.ALL)
     delay_minutes = serializers.IntegerField(default=0, min_value=0, max_value=1440)
+    quiet_from = serializers.TimeField(
+        default=None, allow_null=True, format="%H:%M", help_text="Quiet hours, in the contact's time zone."
+    )
+    quiet_until = serializers.TimeField(default=None, allow_null=True, format="%H:%M")
+    quiet_urgency = serializers.ChoiceField(
+        choices=ContactChannel.Quiet.choices,
+        default=ContactChannel.Quiet.LOW,
+        help_text="What waits for their end: low (all but critical) or all.",
+    )
     type = serializers.CharField(required=False, max_length=24)
     name = serializers.CharField(required=False, allow_blank=True, max_length=120)
     url = MainField(required=False, allow_null=True)
@@ -55,9 +65,14 @@ class WaySerializer(SettingsMixin, serializers.Serializer):
     def to_representation(self, way: ContactChannel) -> dict[str, Any]:
         row = way.channel
         return {
-            "channel": row.pk, "urgency": way.urgency, "delay_minutes": way.delay_minutes, "type": row.type, "name": row.name,
+            "channel": row.pk, "urgency": way.urgency, "delay_minutes": way.delay_minutes, "quiet_from": _clock(way.quiet_from),
+            "quiet_until": _clock(way.quiet_until), "quiet_urgency": way.quiet_urgency, "type": row.type, "name": row.name,
             "url": channel_settings.main(row), "own": row.contact_id == way.contact_id,
         }  # fmt: skip
+
+
+def _clock(at: time | None) -> str | None:
+    return at.strftime("%H:%M") if at is not None else None
 
 
 class ContactSerializer(resources.ContactSerializer):

@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
+from django.db.models import Q
 from django.http import HttpRequest, QueryDict
 
 from console import settings_form
 from console.pages import visit
 from monitors import checks, services
-from monitors.models import Monitor, Probe
+from monitors.models import Monitor, MonitorTemplate, Probe
 from portal.models import Client, Service, Site
 from portal.secrets import MASK
 from portal.tenancy import WRITE
@@ -30,7 +31,7 @@ SCHEDULE = (
     "degraded_loss_percent",
     "severity",
 )
-PLACE = ("site", "service", "parent", "tags", "runbook_url", "notes")
+PLACE = ("template", "site", "service", "parent", "tags", "runbook_url", "notes")
 
 
 class MonitorForm(forms.ModelForm):
@@ -54,17 +55,18 @@ class MonitorForm(forms.ModelForm):
         model = Monitor
         fields = [
             "client", "name", "site", "service", "interval_seconds", "timeout_seconds", "quorum", "confirmation_count", "confirmation_seconds", "recovery_count",
-            "recovery_seconds", "degraded_latency_ms", "degraded_loss_percent", "severity", "parent", "runbook_url", "notes",
+            "recovery_seconds", "degraded_latency_ms", "degraded_loss_percent", "severity", "parent", "template", "runbook_url", "notes",
         ]  # fmt: skip
         labels = {
             "interval_seconds": "Check every (s)", "timeout_seconds": "Time to answer (s)", "confirmation_count": "Failed checks before it is down",
             "confirmation_seconds": "and failing for (s)", "recovery_count": "Good checks before it is up", "recovery_seconds": "and well for (s)",
             "degraded_latency_ms": "Degraded when slower than (ms)", "degraded_loss_percent": "Degraded when more is lost than (%)", "quorum": "Probes that must agree",
-            "severity": "Severity when down", "parent": "Depends on", "runbook_url": "Runbook",
+            "severity": "Severity when down", "parent": "Depends on", "template": "Follows the template", "runbook_url": "Runbook",
         }  # fmt: skip
         help_texts = {
             "runbook_url": "What to do when it fails; linked from every alert.",
             "interval_seconds": "5 to 86400.",
+            "template": "When it changes, this monitor is offered the change.",
         }
         widgets = {"notes": forms.Textarea(attrs={"rows": 2})}
 
@@ -75,7 +77,9 @@ class MonitorForm(forms.ModelForm):
         data: QueryDict | None = None,
         *,
         initial: dict[str, Any] | None = None,
+        asked: frozenset[str] = frozenset(),
     ) -> None:
+        """`asked`: secrets that the monitor it was copied from has; they are not copied, but shown first to be typed again."""
         super().__init__(data, instance=monitor, initial=initial)
         self.request, self.kind = request, checks.KINDS[monitor.kind]
         fields: Any = self.fields
@@ -87,6 +91,7 @@ class MonitorForm(forms.ModelForm):
         fields["name"].required = False
         fields["name"].help_text = "Empty: its host."
         self._rows_of(client)
+        self._templates(client)
         self._probes(client)
         if self.kind.passive:
             for name in ("timeout_seconds", "degraded_latency_ms", "degraded_loss_percent", "probes", "quorum"):
@@ -98,6 +103,10 @@ class MonitorForm(forms.ModelForm):
         self.stored, self.hidden = {**monitor.config, **masked}, dict(opened)
         fields.update(settings_form.fields_of(self.schema, self.stored, frozenset(opened), rows=self._choices(client)))
         self.shown_first = settings_form.leading(self.schema, self.kind.main_field)
+        for name in (settings_form.PREFIX + n for n in sorted(asked)):
+            if name in fields:
+                fields[name].help_text = "Not copied. Type it again, or leave it empty to go without."
+                self.shown_first += [name] if name not in self.shown_first else []
 
     def _client(self, clients: Any) -> Client | None:
         if self.instance.pk:
@@ -121,6 +130,18 @@ class MonitorForm(forms.ModelForm):
                 del fields[name]
                 continue
             fields[name].queryset, fields[name].empty_label = rows.order_by("name"), "None"
+
+    def _templates(self, client: Client | None) -> None:
+        """Templates of its kind, for every client or for this one. Who does not see the one it follows leaves it alone."""
+        fields: Any = self.fields
+        rows = MonitorTemplate.objects.for_user(self.request).filter(kind=self.instance.kind)
+        rows = rows.filter(Q(client=None) | Q(client=client)) if client else rows.filter(client=None)
+        self.templates = list(rows.order_by("name")[:MOST_ROWS])
+        follows = self.instance.template_id
+        if not self.templates or (follows is not None and follows not in {row.pk for row in self.templates}):
+            del fields["template"]
+            return
+        fields["template"].queryset, fields["template"].empty_label = rows.order_by("name"), "None"
 
     def _probes(self, client: Client | None) -> None:
         fields: Any = self.fields
@@ -185,7 +206,7 @@ class MonitorForm(forms.ModelForm):
     def _post_clean(self) -> None:
         """Fields to the instance; the whole is judged by `services.save`, once, with the kind's settings in place."""
         for name in self._meta.fields:
-            if name in self.cleaned_data:
+            if name in self.cleaned_data and name != "template":  # followed when all the rest is known
                 setattr(self.instance, name, self.cleaned_data[name])
 
 

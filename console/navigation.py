@@ -9,17 +9,24 @@ from django.db.models import CharField, Count, QuerySet, Value
 from alerts.models import Alert
 from incidents.models import Incident
 from portal.registry import NavigationItem, add_badges, add_navigation
-from portal.tenancy import Viewer
+from portal.tenancy import WRITE, Viewer
 
 ITEMS = (
     NavigationItem("Overview", "/", "overview", 10),
     NavigationItem("Monitors", "/monitors/", "monitor", 20),
     NavigationItem("Alerts", "/alerts/", "alert", 30),
     NavigationItem("Incidents", "/incidents/", "incident", 40),
+    NavigationItem("On-call", "/on-call/", "on-call", 45),
+    NavigationItem("Page on-call now", "/page-now/", "warning", 46, verb=WRITE),
+    NavigationItem("Escalation", "/escalation-policies/", "escalation", 47),
     NavigationItem("Deliveries", "/deliveries/", "delivery", 50),
     NavigationItem("Silences", "/silences/", "silence", 60),
+    NavigationItem("Maintenance", "/maintenance/", "clock", 62),
     NavigationItem("Triggers", "/triggers/", "people", 70),
+    NavigationItem("Contacts", "/contacts/", "user", 73),
+    NavigationItem("Who is told?", "/simulate/", "search", 72),
     NavigationItem("Channels", "/channels/", "external", 75),
+    NavigationItem("Integrations", "/integrations/", "download", 77),
     NavigationItem("Clients", "/clients/", "client", 80),
 )
 

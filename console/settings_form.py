@@ -7,7 +7,7 @@ A stored secret is never shown: its field is empty (or masked, line by line), an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -69,23 +69,34 @@ def settings_from(
     return values
 
 
-def typed(schema: Mapping[str, Any], cleaned: Mapping[str, Any]) -> dict[str, Any]:
-    """What was typed, for a door that knows masks itself: an empty secret field is left out, so that it stays as it is."""
+def typed(
+    schema: Mapping[str, Any], cleaned: Mapping[str, Any], stored: Container[str] | None = None
+) -> dict[str, Any]:
+    """What was typed, for a door that knows masks itself: an empty secret field is left out, so that it stays as it is.
+
+    With the names that are `stored`, a usual value of another name is left out too: a form sent back untouched changes
+    nothing.
+    """
     values: dict[str, Any] = {}
     for name, raw in schema.get("properties", {}).items():
         if PREFIX + name in cleaned:
             value = _json(cleaned[PREFIX + name]) if _is_free(raw) else cleaned[PREFIX + name]
-            if value != "" or not _is_secret(_resolved(raw)):
+            usual = stored is not None and name not in stored and value == raw.get("default", "")
+            if not usual and (value != "" or not _is_secret(_resolved(raw))):
                 values[name] = value
     return values
 
 
 def _resolved(spec: Mapping[str, Any]) -> dict[str, Any]:
     """`X or null` as an X that may be empty."""
+    found = dict(spec)
     for option in spec.get("anyOf", ()):
         if option.get("type") != "null":
-            return {**{k: v for k, v in spec.items() if k != "anyOf"}, **option}
-    return dict(spec)
+            found = {**{k: v for k, v in spec.items() if k != "anyOf"}, **option}
+            break
+    if isinstance(found.get("default"), str) and found["default"] and not found["default"].strip("*"):
+        del found["default"]  # a secret's usual value, as pydantic masks it: nothing that could be sent back
+    return found
 
 
 def _is_secret(spec: Mapping[str, Any]) -> bool:

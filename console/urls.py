@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.permissions import AllowAny
 
 from alerts import compatible
+from alerts.api import inbound
 from console import api
 from console.pages import urls as pages
 from incidents.api import Incidents
@@ -18,6 +19,11 @@ docs = SpectacularSwaggerSplitView.as_view(
 )
 
 urlpatterns = [
+    # Where outside systems post.
+    re_path(r"^api/v1/events/?\Z", inbound.EventsReceiver.as_view(), name="inbound-events"),
+    re_path(r"^v2/enqueue/?\Z", inbound.EventsReceiver.as_view(), name="inbound-enqueue"),
+    re_path(r"^api/v1/inbound/alertmanager/?\Z", inbound.AlertmanagerReceiver.as_view(), name="inbound-alertmanager"),
+    re_path(r"^api/v1/inbound/generic/?\Z", inbound.GenericReceiver.as_view(), name="inbound-generic"),
     path("api/v1/", include(api.router.urls)),
     # Paths that scripts for other portals rely on.
     re_path(r"^api/alerts/?\Z", compatible.alerts_list, name="compatible-alerts"),

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
+from django.db import transaction
 from django.db.models import Q
 
+from alerts import acts
 from alerts.models import Alert
 from incidents import engine, services
 from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
@@ -202,14 +205,35 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
 
 
 def alerts_acknowledged(alerts: Sequence[Alert], at: datetime, by: Actor) -> None:
-    """An alert's acknowledgement is its incident's too."""
-    for i in (
-        Incident.objects.filter(
-            pk__in={a.incident_id for a in alerts if a.incident_id}, responder_status=Incident.Responder.TRIGGERED
+    """An alert's acknowledgement is its incident's too, and so that of the incident's other open alerts (SPEC INC-3).
+
+    Only the first one's: whoever has an incident already is called anew by an alert that joins it, and answers that one.
+    The caller holds its alert. Others are taken as far as nobody holds them, for whoever waits here for one could be
+    waited for by its holder; what was held is taken as soon as this is committed, in the order everybody locks in.
+    """
+    ids = {a.incident_id for a in alerts if a.incident_id}
+    if not ids:
+        return
+    triggered = Incident.objects.filter(pk__in=ids, responder_status=Incident.Responder.TRIGGERED).order_by("pk")
+    waiting = list(triggered.values_list("pk", flat=True))
+    if not waiting:
+        return
+    others = Alert.objects.filter(incident_link__incident__in=waiting, resolved_at=None)
+    others = others.exclude(pk__in=[a.pk for a in alerts]).order_by("pk")
+    wanted = dict(others.values_list("pk", "incident_id"))
+    held = list(others.select_for_update(of=("self",), skip_locked=True)) if wanted else []
+    for i in triggered.select_for_update():
+        name = next((a.acknowledged_by for a in alerts if a.incident_id == i.pk), "") or by.name
+        services.mark_acknowledged(i, by, at, name)
+        acts.acknowledge_all([a for a in held if a.incident_id == i.pk], by=by, at=at, name=name)
+        if {pk for pk, incident in wanted.items() if incident == i.pk} - {a.pk for a in held}:
+            transaction.on_commit(partial(_acknowledge_rest, i.pk, by, at, name), robust=True)
+
+
+def _acknowledge_rest(incident: int, by: Actor, at: datetime, name: str) -> None:
+    """The alerts that somebody else held when their incident was acknowledged; those that joined since page anew."""
+    with transaction.atomic():
+        rows = Alert.objects.filter(
+            incident_link__incident=incident, incident_link__joined_at__lte=at, resolved_at=None
         )
-        .order_by("pk")
-        .select_for_update()
-    ):
-        services.mark_acknowledged(
-            i, by, at, next((a.acknowledged_by for a in alerts if a.incident_id == i.pk), by.name)
-        )
+        acts.acknowledge_all(list(rows.order_by("pk").select_for_update(of=("self",))), by=by, at=at, name=name)

@@ -9,11 +9,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from monitors import checks, services, subjects
-from monitors.models import Certificate, FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
+from monitors import checks, services, subjects, templates
+from monitors.models import (
+    Certificate,
+    FailureBody,
+    Monitor,
+    MonitorTemplate,
+    Ping,
+    Probe,
+    ProbeState,
+    Rollup,
+    StateChange,
+)
 from portal.admin.desk import Desk, DoorForm, Truth
 from portal.admin.fields import ObjectField, TagsField
 from portal.admin.lists import Capped, WhenAt, each, shape, state_column, time_column
@@ -144,6 +154,47 @@ class MonitorDesk(Desk):
             lambda m: services.check_now(m, by=Actor.of(request), at=database_now()),
             "checked at once",
         )
+
+
+class MonitorTemplateForm(DoorForm):
+    """Values are JSON, as in the API; a template holds no secrets."""
+
+    kind = forms.ChoiceField(choices=[(kind, check.label) for kind, check in checks.KINDS.items()], initial="http")
+    values = ObjectField(
+        help_text='As {"interval_seconds": 60, "config": {"keyword": "ok"}, "tags": ["web"]}; what is left out stays each monitor\'s own.'
+    )
+
+
+@admin.register(MonitorTemplate)
+class MonitorTemplateDesk(Desk):
+    form = MonitorTemplateForm
+    list_display = ("name", "kind", "client", "version", "followers", time_column("updated_at", "Changed"))
+    list_filter = ("kind", "client")
+    list_select_related = ("client",)
+    search_fields = ("name", "description", "client__name")
+    autocomplete_fields = ("client",)
+    fields = ("client", "name", "description", "kind", "values", "version", "created_at", "updated_at")
+    readonly_fields = ("version", "created_at", "updated_at")
+    actions = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MonitorTemplate]:
+        return super().get_queryset(request).annotate(n=Count("monitors"))
+
+    @admin.display(description="Monitors")
+    def followers(self, row: Any) -> int:
+        return row.n
+
+    def create(self, by: Actor, values: dict[str, Any]) -> MonitorTemplate:
+        return templates.save(MonitorTemplate(**values), by=by)
+
+    def change(self, row: MonitorTemplate, by: Actor, values: dict[str, Any]) -> MonitorTemplate:
+        fresh = MonitorTemplate.objects.get(pk=row.pk)
+        for name, value in values.items():
+            setattr(fresh, name, value)
+        return templates.save(fresh, by=by)
+
+    def remove(self, row: MonitorTemplate, by: Actor) -> None:
+        templates.delete(row, by=by)
 
 
 class ProbeForm(DoorForm):

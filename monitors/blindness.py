@@ -3,12 +3,14 @@
 With anchors (independent addresses), a failure counts only after they were seen well since it began: `check_anchors`
 runs at the first failure and every few seconds while there are failures. Without anchors, a sudden majority of failures
 makes a probe blind only when other probes see the same monitors well. One alert names the probe; no client is paged.
+A remote probe asks its anchors itself; what is wrong with one that is silent or says so stands in `monitors.watching`.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
@@ -17,7 +19,7 @@ from urllib.parse import urlsplit
 from django.db import transaction
 
 from alerts.report import Report, report
-from monitors import engine
+from monitors import assignment, engine, remote, watching
 from monitors.models import Probe, ProbeState
 from portal import bells
 from portal.clock import database_now
@@ -28,6 +30,8 @@ log = logging.getLogger("watchkeeper.blindness")
 SUDDEN = timedelta(seconds=60)  # what turned bad within this time turned bad "at once"
 SOON = timedelta(seconds=60)  # when sight returns, everything is looked at again within this time
 ANCHOR_SECONDS = 2.0
+GRACE = 15.0  # seconds after this process began to look (or could not look): perhaps it was us who heard nobody
+SELDOM = 5.0  # seconds between two looks at jobs whose time is over, and at which probes there are
 
 
 def look(probes: dict[int, Probe], at: datetime) -> list[Probe]:
@@ -64,15 +68,32 @@ def _by_neighbours(probe: Probe, since: datetime) -> str:
 
 
 class Lookout(Resident):
-    """Asks the anchors of the built-in probes while there is a reason to; beside the evaluator, which must not wait for a network."""
+    """Asks the anchors of the built-in probes while there is a reason to; beside the evaluator, which must not wait for a network.
+
+    Remote probes are judged here too, each second: are they heard, and is their word good?
+    """
 
     bell_name = bells.EVALUATE
 
     def __init__(self) -> None:
         super().__init__("lookout")
+        self.listening_since = self.listened_at = time.monotonic()
+        self.seldom_at = 0.0
+        self.places = 0  # the probes for which the rules were last followed
 
     def step(self) -> float:
-        watch(database_now())
+        at, now = database_now(), time.monotonic()
+        watch(at)
+        if now - self.listened_at > GRACE:
+            self.listening_since = now
+        self.listened_at = now
+        look_at_remote(at, listening=now - self.listening_since >= GRACE)
+        if now - self.seldom_at > SELDOM:
+            self.seldom_at = now
+            remote.end_jobs(at)
+            if (places := assignment.fingerprint()) != self.places:
+                assignment.apply(at)
+                self.places = places
         return 1.0
 
 
@@ -88,9 +109,32 @@ def watch(at: datetime) -> None:
             check_anchors(probe, at)
 
 
+def look_at_remote(at: datetime, *, listening: bool = True) -> None:
+    """Judge all remote probes. One who has only begun to listen does not judge silence."""
+    for probe in Probe.objects.filter(built_in=False).exclude(public_key=""):
+        if listening or not watching.is_silent(probe, at):
+            judge_remote(probe, at)
+        if probe.health.get("cloned_at"):
+            watching.clear_clone(probe, at)
+
+
+def judge_remote(probe: Probe, at: datetime) -> None:
+    """Take or give back a remote probe's vote by its own faults; one that its neighbours contradict is left to `sweep`."""
+    why = watching.fault(probe, at) if watching.is_watched(probe) else ""
+    ours = probe.blind_since is not None and watching.is_own_fault(probe.blind_reason)
+    if why and probe.blind_since is None:
+        set_blind(probe, why, at)
+    elif why and ours and why != probe.blind_reason:
+        Probe.objects.filter(pk=probe.pk).update(blind_reason=why[:300])
+    elif not why and ours:
+        set_seeing(probe, at)
+
+
 def sweep(at: datetime) -> None:
     """Give sight back to probes without anchors once their neighbours no longer disagree."""
     for probe in Probe.objects.filter(blind_since__isnull=False, anchors=[]):
+        if watching.is_own_fault(probe.blind_reason):
+            continue
         since = probe.blind_since or at
         # What it lost when it went blind may still be lost, however long ago that was.
         if at - since > SUDDEN and not _by_neighbours(probe, since - SUDDEN):

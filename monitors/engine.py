@@ -172,8 +172,13 @@ def decide(views: Sequence[View], limits: Limits, current: str) -> Decision:
         )
         return so("degraded", f"Routing observation: {seen}, {limits.quorum} needed.")
     if all(v.vote == UNKNOWN for v in voters):  # failing from the start, not yet confirmed
-        return so(current if current != "paused" else "pending", "Confirming the first results.")
+        return so(current if current not in ("paused", "maintenance") else "pending", "Confirming the first results.")
     return so("up", "")
+
+
+def shown(decision: Decision, work: str | None) -> Decision:
+    """What the monitor shows: the decision, or, while it is worked on, maintenance with what is being done as its reason."""
+    return decision if work is None else replace(decision, state="maintenance", reason=work, first_failure_at=None)
 
 
 # --- Flapping -----------------------------------------------------------------------------------------------------------

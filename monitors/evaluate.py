@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 
 from alerts.models import Alert
 from alerts.report import Report, report
-from monitors import blindness, engine, plans, store, subjects
+from monitors import blindness, engine, maintenance, plans, store, subjects
 from monitors.models import Monitor, Probe, ProbeState, StateChange
 from monitors.models.monitor import State
 from monitors.signals import state_changed
@@ -50,6 +50,7 @@ class Judged:
     views: list[ProbeState]
     decision: engine.Decision
     before: str
+    shown: engine.Decision
 
 
 def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = None) -> int:
@@ -70,6 +71,7 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
             views[v.monitor_id].append(v)
         probes = Probe.objects.in_bulk()
         blindness.look(probes, at)  # before the votes are counted: what a probe loses here must not page anybody
+        work = maintenance.titles(monitors.values())
         judged, votes = [], []
         for m in monitors.values():
             limits = plans.limits_of(m)
@@ -87,7 +89,9 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
                     )
                 )
             if m.enabled:
-                judged.append(Judged(m, views[m.pk], engine.decide(seen, limits, m.state), m.state))
+                decision = engine.decide(seen, limits, m.state)
+                judged.append(Judged(m, views[m.pk], decision, m.state, engine.shown(decision, work.get(m.pk))))
+            m.in_maintenance = m.pk in work
         _follow(judged, at)
         store.judged(votes)
     return len(monitors)
@@ -118,27 +122,27 @@ def _follow(judged: list[Judged], at: datetime) -> None:
     moved = [
         j
         for j in judged
-        if j.decision.state != j.before
-        or (j.decision.state != State.UP and j.decision.reason != j.monitor.state_reason)
+        if j.shown.state != j.before or (j.shown.state != State.UP and j.shown.reason != j.monitor.state_reason)
     ]
-    stepped = [j for j in moved if j.decision.state != j.before]
+    stepped = [j for j in moved if j.shown.state != j.before]
     for j in moved:
-        j.monitor.state_reason = j.decision.reason[:300]
+        j.monitor.state_reason = j.shown.reason[:300]
     for j in stepped:
         j.monitor.state, j.monitor.state_since, j.monitor.state_version = (
-            j.decision.state,
+            j.shown.state,
             at,
             j.monitor.state_version + 1,
         )
     StateChange.objects.bulk_create(
         StateChange(
-            monitor=j.monitor, version=j.monitor.state_version, at=at, from_state=j.before, to_state=j.decision.state,
-            first_failure_at=j.decision.first_failure_at if j.decision.state != State.UP else None, reason=j.decision.reason[:300],
+            monitor=j.monitor, version=j.monitor.state_version, at=at, from_state=j.before, to_state=j.shown.state,
+            first_failure_at=j.shown.first_failure_at if j.shown.state != State.UP else None, reason=j.shown.reason[:300],
         )
         for j in stepped
     )  # fmt: skip
-    flapping = _flapping([j for j in stepped if j.before in SEEN and j.decision.state in SEEN], at)
-    sets.write([j.monitor for j in moved], ["state", "state_since", "state_reason", "state_version", "flapping_since"])
+    flapping = _flapping([j for j in stepped if j.before in SEEN and j.shown.state in SEEN], at)
+    fields = ["state", "state_since", "state_reason", "state_version", "flapping_since", "in_maintenance"]
+    sets.write([j.monitor for j in moved], fields)
     about_health = [j for j in judged if j.decision.alarming or (j.decision.state == State.UP and j.before != State.UP)]
     spoken_for = {j.monitor.pk for j in about_health}
     telling = about_health + [j for j in stepped if j.monitor.pk in flapping and j.monitor.pk not in spoken_for]
@@ -320,6 +324,7 @@ class Evaluator(Resident):
             mark_stale(at)
             calm(at)
             blindness.sweep(at)
+            maintenance.sweep(at)
         try:
             rest = 0.0 if evaluate(at) else 1.0
             self.collisions = 0

@@ -1,4 +1,5 @@
-"""What else did a check bring? The failing body's first 2 KB, certificates and their thresholds, other probes to ask.
+"""What else did a check bring? The failing body's first 2 KB, certificates and their thresholds, a machine's figures and
+containers, other probes to ask.
 
 Called by the storer after results are kept. Everything here is by exception: a steady check costs two dictionary
 look-ups.
@@ -16,7 +17,7 @@ from django.db import transaction
 
 from alerts.models import Alert
 from alerts.report import Report, report
-from monitors import engine, store, subjects
+from monitors import container_findings, engine, host_findings, store, subjects
 from monitors.models import Certificate, FailureBody, Monitor
 from portal import bells
 
@@ -51,6 +52,8 @@ def note(done: Sequence[store.Done]) -> None:
             _known.move_to_end(d.claim.monitor)
         while len(_known) > 100_000:
             _known.popitem(last=False)
+    host_findings.note(done)
+    container_findings.note(done)
 
 
 def ask_others(fresh: Sequence[store.Done]) -> None:

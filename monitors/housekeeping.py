@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Min
 
-from monitors import partitions, rollups
+from monitors import host_findings, partitions, rollups
 from monitors.models import FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
 from portal import registry, slots
 
@@ -25,6 +25,8 @@ def register() -> None:
     slots.register("monitors.partitions", 3600, lambda at: partitions.ensure_ahead(at))
     slots.register("monitors.rollups", 60, rollups.roll)
     slots.register("monitors.retention", 3600, forget)
+    slots.register("monitors.hosts", 60, host_findings.sweep)
+    slots.register("monitors.host_samples", 3600, host_findings.forget)
     registry.add_metrics(
         measure,
         watchkeeper_monitors=("gauge", "Monitors by state."),

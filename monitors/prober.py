@@ -7,168 +7,28 @@ for ten seconds holds back nobody: hanging ones do not count against what may be
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
-import resource
 import threading
 import time
-from collections import deque
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from monitors import checks, engine, findings, partitions, store
-from monitors.checks.base import Context, Outcome, Status, limit
+from monitors.checks.base import Outcome
 from monitors.models import Monitor, Probe
 from monitors.plans import Plan, Plans
+from monitors.running import Engine, Job, allow_many_sockets, fair
 from portal import bells
 from portal.clock import database_now
-from portal.outbound.http import HttpEngine
-from portal.outbound.resolver import Resolver
 from portal.residents import WORKER_ID, Resident
 
 log = logging.getLogger("watchkeeper.prober")
 
-YOUNG = 0.1  # seconds after which a check under way is waiting for the network, not for us
-MOST_YOUNG = 200  # young ones at once: what a fast target is reported with is its own time, not our queue
 BATCH = 500
 FLUSH = 0.25
-UNREACHABLE = frozenset(("dns", "connect_refused", "connect_timeout", "connect", "timeout", "reset"))
-
-
-class Job:
-    """One check on its way."""
-
-    __slots__ = ("claim", "counted", "plan", "running", "started")
-
-    def __init__(self, claim: store.Claim, plan: Plan) -> None:
-        self.claim, self.plan, self.started, self.running, self.counted = claim, plan, 0.0, False, False
-
-
-class Engine:
-    """The asyncio side: starts jobs when they are due, keeps the number of young ones bounded, hands results on."""
-
-    def __init__(self, results: queue.SimpleQueue[tuple[Job, Outcome, datetime]], most: int) -> None:
-        self.results, self.most = results, most
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self._run, name="prober-loop", daemon=True)
-        self.ready: deque[Job] = deque()
-        self.begun: deque[Job] = deque()
-        self.young = self.under_way = 0
-        self.handed_in = self.taken_up = 0  # one writer each: the prober's thread and the loop's
-        self.started = threading.Event()
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    def start(self) -> None:
-        """Start the loop's thread and wait until it runs."""
-        self.thread.start()
-        self.started.wait(10)
-
-    @property
-    def room(self) -> int:
-        """How many more jobs it takes."""
-        return max(0, self.most - self.under_way - (self.handed_in - self.taken_up))
-
-    def submit(self, jobs: list[Job], at: datetime, instant: float) -> None:
-        """Jobs claimed when the database's clock said `at` and time.monotonic() said `instant`."""
-        self.handed_in += len(jobs)
-        self.loop.call_soon_threadsafe(self._accept, jobs, at, instant)
-
-    def stop(self) -> None:
-        """End the loop; what is under way is dropped (its lease frees it)."""
-        self.loop.call_soon_threadsafe(self._close)
-        self.thread.join(5)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.call_soon(self._open)
-        self.loop.run_forever()
-
-    def _open(self) -> None:
-        self.resolver = Resolver()
-        self.http = HttpEngine(self.loop, self.resolver, max_inflight=self.most)
-        self.loop.call_later(YOUNG / 2, self._age)
-        self.started.set()
-
-    def _close(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        self.http.close()
-        self.loop.stop()
-
-    def _accept(self, jobs: list[Job], at: datetime, instant: float) -> None:
-        passed = time.monotonic() - instant
-        for job in jobs:
-            delay = (job.claim.due_at - at).total_seconds() - passed
-            job.started = instant - at.timestamp()  # turns a monotonic time into the database's
-            if delay > 0.002:
-                self.loop.call_later(delay, self._due, job)
-            else:
-                self.ready.append(job)
-        self._begin()
-
-    def _due(self, job: Job) -> None:
-        self.ready.append(job)
-        self._begin()
-
-    def _begin(self) -> None:
-        while self.ready and self.young < MOST_YOUNG:
-            job = self.ready.popleft()
-            self.under_way += 1
-            self.taken_up += 1
-            self.young += 1
-            job.counted = job.running = True
-            task = self.loop.create_task(self._check(job))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-
-    async def _check(self, job: Job) -> None:
-        offset, plan, claim = job.started, job.plan, job.claim
-        job.started = time.monotonic()
-        self.begun.append(job)
-        at = datetime.fromtimestamp(job.started - offset, UTC)
-        try:
-            if plan.fault:
-                outcome = Outcome(Status.UNKNOWN, plan.fault, "internal")
-            else:
-                ctx = Context(
-                    http=self.http,
-                    resolver=self.resolver,
-                    reach=plan.reach,
-                    timeout=plan.limits.timeout,
-                    facts=claim.facts,
-                    now=lambda: at,
-                )
-                outcome = await plan.kind.run(plan.config, ctx)
-                outcome = limit(
-                    outcome,
-                    degraded_latency_ms=plan.degraded_latency_ms,
-                    degraded_loss_percent=plan.degraded_loss_percent,
-                    upside_down=plan.upside_down,
-                )
-        except Exception as error:  # our own bug must not look like the target's
-            log.exception("check of monitor %s failed", claim.monitor)
-            outcome = Outcome(Status.UNKNOWN, f"The check itself failed ({type(error).__name__}).", "internal")
-        ended = time.monotonic()
-        job.running = False
-        self.under_way -= 1
-        if job.counted:
-            self.young -= 1
-        self.results.put((job, outcome, datetime.fromtimestamp(ended - offset, UTC)))
-        self._begin()
-
-    def _age(self) -> None:
-        old = time.monotonic() - YOUNG
-        while self.begun and (self.begun[0].started < old or not self.begun[0].running):
-            job = self.begun.popleft()
-            if job.running and job.counted:
-                job.counted = False
-                self.young -= 1
-        self._begin()
-        self.loop.call_later(YOUNG / 2, self._age)
 
 
 class Storer(threading.Thread):
@@ -245,10 +105,7 @@ def within_storage(seen_at: datetime, at: datetime) -> datetime:
 
 def made(claim: store.Claim, plan: Plan, outcome: Outcome, at: datetime) -> store.Done:
     """What follows from an outcome: the new view, when to look again, and whether the evaluator has to look. Pure."""
-    if plan.name in ("tls", "domain") and outcome.status == Status.FAILING and outcome.error_class in UNREACHABLE:
-        outcome = replace(
-            outcome, status=Status.UNKNOWN
-        )  # an unreachable host says nothing about its certificate (MON-6)
+    outcome = fair(plan.name, outcome)
     seen_at = at
     deadline = outcome.facts.get("deadline")
     due = datetime.fromisoformat(deadline) if deadline else None
@@ -284,7 +141,7 @@ class Prober(Resident):
         super().__init__("prober")
 
     def begin(self) -> None:
-        _allow_many_sockets()
+        allow_many_sockets()
         partitions.ensure_ahead(database_now())
         self.results: queue.SimpleQueue[tuple[Job, Outcome, datetime]] = queue.SimpleQueue()
         self.engine = Engine(self.results, settings.PROBE_CONCURRENCY)
@@ -368,16 +225,3 @@ def _children(claims: list[store.Claim], plans: dict[int, Plan]) -> dict[int, li
         for pk, name, state in Monitor.objects.filter(pk__in=wanted).values_list("pk", "name", "state")
     }
     return {group: [rows[pk] for pk in ids if pk in rows] for group, ids in groups.items()}
-
-
-def _allow_many_sockets() -> None:
-    """As many open sockets as the system lets us have: an outage is thousands of hanging checks."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
-    if soft < wanted:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        except (ValueError, OSError):
-            log.warning(
-                "only %d sockets may be open at once; raise the limit (LimitNOFILE) for outages of many sites", soft
-            )

@@ -1,13 +1,17 @@
-"""What do monitors do about news from below? After a manual resolve the next failing result speaks again; freed children look anew."""
+"""What do monitors do about news from below? After a manual resolve the next failing result speaks again; freed children look anew.
+
+A maintenance window that begins or ends changes what its monitors show.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
+from alerts import quiet
 from alerts.models import Alert
-from alerts.signals import alert_closed
-from monitors import store
+from alerts.signals import alert_closed, maintenance_changed
+from monitors import maintenance, store
 from monitors.models import Monitor, ProbeState
 from portal import bells
 
@@ -15,6 +19,13 @@ from portal import bells
 def connect() -> None:
     """Listen."""
     alert_closed.connect(on_closed, dispatch_uid="monitors.receivers.closed")
+    maintenance_changed.connect(on_maintenance, dispatch_uid="monitors.receivers.maintenance")
+    quiet.tell_what_is_watched(maintenance.watched)
+
+
+def on_maintenance(sender: object, **_: Any) -> None:
+    """Monitors that are worked on now, or not any more, say so: the evaluator writes it within the second."""
+    maintenance.follow()
 
 
 def on_closed(sender: object, alerts: list[Alert], at: datetime, manual: bool = False, **_: Any) -> None:

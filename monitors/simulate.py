@@ -1,24 +1,22 @@
-"""Who would be told now, and when, if this happened to that monitor? The real rules and triggers, asked without an alert.
+"""Who would be told now, and when, if this happened to that monitor? The real rules, asked without an alert.
 
 Nothing is stored. The facts are those that the evaluator would hand over, and the answer comes from the same pure
-functions, so that "nobody was called" can be looked into before it happens (SPEC RTE-4).
+functions, through triggers, people's ways and escalation, so that "nobody was called" can be looked into before it
+happens (SPEC RTE-4).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from alerts import engine as alerting
 from alerts import facts
-from alerts.models import Alert, Channel
+from alerts.models import Alert
+from alerts.outlook import Outlook, outlook, reason_of
 from alerts.report import Report
 from monitors import evaluate, subjects
 from monitors.engine import Decision
 from monitors.models import Monitor
 from monitors.models.monitor import State
-from portal.models import Contact
 from portal.tenancy import Viewer
 
 CERTIFICATE_EVENTS = {
@@ -27,14 +25,6 @@ CERTIFICATE_EVENTS = {
     "chain_invalid": "critical",
     "hostname_mismatch": "critical",
 }
-
-
-@dataclass(slots=True)
-class Simulation:
-    """The answer, as `GET /api/v1/simulate` writes it."""
-
-    would_tell: list[dict[str, Any]] = field(default_factory=list)
-    held_back: list[dict[str, str]] = field(default_factory=list)
 
 
 def events_of(m: Monitor) -> tuple[str, ...]:
@@ -93,50 +83,23 @@ def report_for(m: Monitor, event: str, at: datetime) -> Report:
     return evaluate.health_report(m, decision, at, flapping=m.flapping_since is not None)
 
 
-def simulate(m: Monitor, event: str, at: datetime, viewer: Viewer) -> Simulation:
+def simulate(m: Monitor, event: str, at: datetime, viewer: Viewer) -> Outlook:
     """Who would hear of it, how many seconds after it is confirmed, and what would hold it back.
 
     `m` as loaded by `subjects.with_tags`. What belongs to others (staff's own channels and silences, to a client's
     person) is left out or not explained. Raises ValueError as `report_for` does.
     """
     report = report_for(m, event, at)
-    answer = Simulation()
     if not m.enabled:
-        answer.held_back.append(
-            {"rule": "paused", "reason": "The monitor is paused: nothing is checked, so nothing is noticed."}
-        )
-        return answer
-    alert = _alert(report)
-    around = facts.around([alert])
-    known = around.of(alert, at, flapping=report.flapping)
-    for rule in alerting.HOLD_BACK:
-        found = rule(known)
-        if found:
-            answer.held_back.append({"rule": rule.__name__, "reason": _why(rule.__name__, found, m, around, viewer)})
-    plan = alerting.route(known, around.rules, at, usable=around.usable, owners=around.owners)
-    if not answer.held_back:
-        told = [t for t in plan.told if viewer.sees(around.owners.get(t.channel))]
-        channels = dict(Channel.objects.filter(pk__in=[t.channel for t in told]).values_list("pk", "name"))
-        contacts = dict(Contact.objects.filter(pk__in=[t.contact for t in told if t.contact]).values_list("pk", "name"))
-        answer.would_tell = [
-            {
-                "at_seconds": t.delay_seconds, "channel": t.channel, "channel_name": channels.get(t.channel, ""), "contact": t.contact,
-                "contact_name": contacts.get(t.contact, "") if t.contact else None, "via": t.via,
-            }
-            for t in sorted(plan.told, key=lambda t: (t.delay_seconds, t.channel))
-            if t in told
-        ]  # fmt: skip
-    if viewer.sees_all:
-        answer.held_back += [
-            {"rule": rule, "reason": reason}
-            for rule, outcome, reason in plan.decisions
-            if outcome in ("skipped", "nobody")
-        ]
-    elif not answer.would_tell and not answer.held_back:
-        answer.held_back.append(
-            {"rule": "routing", "reason": "None of your own triggers tells any of your channels of it."}
-        )
-    return answer
+        paused = {"rule": "paused", "reason": "The monitor is paused: nothing is checked, so nothing is noticed."}
+        return Outlook(held_back=[paused])
+
+    def why(rule: str, found: int | bool, around: facts.Around) -> str:
+        if rule == "explained_by_parent" and m.parent is not None:
+            return f"{m.parent} is down too."
+        return reason_of(rule, found, around, viewer)
+
+    return outlook(_alert(report), at, viewer, flapping=report.flapping, why=why)
 
 
 def _alert(r: Report) -> Alert:
@@ -146,19 +109,3 @@ def _alert(r: Report) -> Alert:
         client_id=r.client_id, site_id=r.site_id, service_id=r.service_id, monitor_id=r.monitor_id, kind=r.kind, tags=sorted(t.lower() for t in r.tags),
         parent=r.parent, title=r.title, created_at=r.at, updated_at=r.at,
     )  # fmt: skip
-
-
-def _why(rule: str, found: int | bool, m: Monitor, around: facts.Around, viewer: Viewer) -> str:
-    if rule == "silenced":
-        silence = next((s for s in around.silences if s.pk == found), None)
-        return (
-            f"Silence {found}: {silence.reason}"
-            if silence is not None and viewer.sees(silence.client_id)
-            else "A silence of our staff covers it."
-        )
-    if rule == "explained_by_parent":
-        return f"{m.parent} is down too." if m.parent is not None else "What it depends on is down too."
-    return {
-        "in_maintenance": "It is being worked on: a maintenance window covers it.",
-        "flapping": "It comes and goes; the flapping alert speaks for it.",
-    }.get(rule, rule)

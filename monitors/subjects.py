@@ -26,7 +26,13 @@ def tags_of(m: Monitor) -> list[str]:
 
 def source_of(kind: str) -> str:
     """Which source speaks for this kind's health (SPEC ALR-1)."""
-    return {"heartbeat": "heartbeat", "tls": "certificate", "domain": "domain"}.get(kind, "endpoint")
+    return {
+        "heartbeat": "heartbeat",
+        "tls": "certificate",
+        "domain": "domain",
+        "host": "resource",
+        "container": "container",
+    }.get(kind, "endpoint")
 
 
 def target_of(m: Monitor) -> str:

@@ -60,7 +60,7 @@ class Unavailable:
     def answer(self, request: HttpRequest) -> HttpResponse:
         """503, to be tried again in 5 s."""
         log.error("the database did not answer %s %s", request.method, request.path)
-        if request.path.startswith(("/api/", "/ping/", "/healthz", "/readyz")):
+        if request.path.startswith(("/api/", "/v2/", "/hooks/", "/probe/", "/ping/", "/healthz", "/readyz")):
             response: HttpResponse = api_error(
                 503, "unavailable", "The database is not answering; try again in a few seconds."
             )

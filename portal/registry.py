@@ -20,10 +20,12 @@ class NavigationItem:
     icon: str
     order: int = 50
     staff_only: bool = False
+    verb: str = ""  # only for who may do this somewhere
 
 
 navigation: list[NavigationItem] = []
 badges: list[Callable[[Viewer], dict[str, int]]] = []
+on_call: list[Callable[[Viewer], list[str]]] = []
 metrics: list[Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]]] = []
 metric_help: dict[str, tuple[str, str]] = {}
 
@@ -40,6 +42,12 @@ def add_badges(source: Callable[[Viewer], dict[str, int]]) -> None:
     """A source of {address of a navigation entry: count}; the key `problems` is the number in the tab."""
     if source not in badges:
         badges.append(source)
+
+
+def add_on_call(source: Callable[[Viewer], list[str]]) -> None:
+    """A source of the names of who is on call now, as far as the viewer may know: for every page's top."""
+    if source not in on_call:
+        on_call.append(source)
 
 
 def add_metrics(

@@ -1,4 +1,4 @@
-"""What does every page's frame need? The navigation with its counts, who looks, and how many problems there are."""
+"""What does every page's frame need? The navigation with its counts, who looks, who is on call, how many problems there are."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {
         "nav": lambda: navigation(request.path, viewer, counts()),
         "problems": lambda: counts().get("problems", 0),
+        "on_call": functools.cache(lambda: on_call(viewer)),
         "viewer": viewer,
         "portal_name": "Watchkeeper",
         "base_url": settings.BASE_URL,
@@ -36,6 +37,23 @@ def counted(viewer: Viewer) -> dict[str, int]:
     return found
 
 
+def may_somewhere(viewer: Viewer, verb: str) -> bool:
+    """May this person do it to anything at all?"""
+    return viewer.may(verb, None) or any(viewer.may(verb, client) for client in viewer.client_ids)
+
+
+MOST_NAMES = 2
+
+
+def on_call(viewer: Viewer) -> str:
+    """Who is on call now, in a few words; "" where there is no schedule."""
+    if not (viewer.sees_all or viewer.client_ids):
+        return ""
+    names = list(dict.fromkeys(name for source in registry.on_call for name in source(viewer)))
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" +{more}" if more > 0 else "")
+
+
 def navigation(path: str, viewer: Viewer, counts: dict[str, int]) -> list[dict[str, Any]]:
     """The entries that this person has, the current one marked."""
     return [
@@ -44,5 +62,5 @@ def navigation(path: str, viewer: Viewer, counts: dict[str, int]) -> list[dict[s
             "active": path == item.url or (item.url != "/" and path.startswith(item.url)),
         }
         for item in registry.navigation
-        if not item.staff_only or viewer.msp_role
+        if (not item.staff_only or viewer.msp_role) and (not item.verb or may_somewhere(viewer, item.verb))
     ]  # fmt: skip

@@ -30,6 +30,7 @@ urlpatterns = [
         name="account_reset_password_from_key",
     ),
     path("admin/", admin.site.urls),
+    path("", include("alerts.urls")),
     path("", include("monitors.urls")),
     path("", include("console.urls")),
 ]

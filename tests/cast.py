@@ -5,12 +5,26 @@ Alice is Acme's admin, Mallory is Globex's: whatever Alice owns, Mallory must no
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cache
 
 from django.contrib.auth.hashers import make_password
 from rest_framework.test import APIClient
 
-from alerts.models import Alert, Attempt, Channel, Delivery, Notice, Silence, Trigger
+from alerts import integrations, schedules
+from alerts.models import (
+    Alert,
+    Attempt,
+    Channel,
+    Delivery,
+    Integration,
+    MaintenanceWindow,
+    Notice,
+    OnCallSchedule,
+    Override,
+    Silence,
+    Trigger,
+)
 from monitors.models import Monitor, Probe
 from portal import people, services
 from portal.audit import Actor
@@ -141,6 +155,13 @@ def silence(of: Client | None = None, reason: str = "Moving house") -> Silence:
     )[0]
 
 
+def window(of: Client | None = None, title: str = "Switch replaced") -> MaintenanceWindow:
+    """Work that is under way for the client."""
+    at = database_now()
+    about = {"starts_at": at, "ends_at": at + timedelta(hours=1)}
+    return MaintenanceWindow.objects.get_or_create(client=of or acme(), title=title, defaults=about)[0]
+
+
 def alert(of: Client | None = None, title: str = "shop is down") -> Alert:
     at = database_now()
     values = {
@@ -192,3 +213,25 @@ def monitor(of: Client | None = None, name: str = "shop") -> Monitor:
 def probe(of: Client | None = None, slug: str = "acme-lan") -> Probe:
     """A private probe inside the client's network."""
     return Probe.objects.get_or_create(slug=slug, defaults={"client": of or acme(), "name": slug})[0]
+
+
+def schedule(of: Client | None = None) -> OnCallSchedule:
+    """The client's on-call schedule, with Ana in it."""
+    of = of or acme()
+    found = OnCallSchedule.objects.filter(client=of).first()
+    layers = [{"contacts": [contact(of)]}]
+    return found or schedules.save_schedule(None, by=TESTS, client=of, name=f"{of} on call", layers=layers)
+
+
+def take_over(of: Client | None = None) -> Override:
+    """Somebody takes over that schedule for a day."""
+    row, at = schedule(of), database_now()
+    ends_at = at + timedelta(days=1)
+    return row.overrides.first() or schedules.add_override(row, by=TESTS, at=at, contact=contact(of), ends_at=ends_at)
+
+
+def integration(of: Client | None = None) -> Integration:
+    """An outside system that may raise the client's alerts."""
+    of = of or acme()
+    found = Integration.objects.filter(client=of).first()
+    return found or integrations.create(by=TESTS, name=f"RMM of {of}", client=of)[0]

@@ -19,7 +19,9 @@ from django.db import models
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from alerts.models import EscalationPolicy
 from incidents.models import Incident
+from monitors.models import MonitorTemplate
 from portal.clock import database_now
 from portal.models import AuditEntry, Membership, ProviderSettings, Token
 from portal.tenancy import TenantQuerySet, tenant_path_of
@@ -130,6 +132,15 @@ def _audit_entry() -> AuditEntry:
     return AuditEntry.objects.filter(client_id=cast.acme().pk).latest("pk")
 
 
+def _policy() -> EscalationPolicy:
+    return EscalationPolicy.objects.get_or_create(name="Acme's", defaults={"client": cast.acme()})[0]
+
+
+def _template() -> MonitorTemplate:
+    about = {"client": cast.acme(), "kind": "http"}
+    return MonitorTemplate.objects.get_or_create(name="Acme sites", defaults=about)[0]
+
+
 def _token() -> Token:
     cast.token(cast.alice(), client=cast.acme())
     return Token.objects.latest("pk")
@@ -183,6 +194,40 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
         f"api/v1/incidents/{{pk}}{tail}": lambda: {"pk": _incident().pk}
         for tail in ("", "/acknowledge", "/reopen", "/resolve", "/timeline", "/updates")
     },
+    **{
+        f"api/v1/on-call-schedules/{{pk}}{tail}": lambda: {"pk": cast.schedule().pk}
+        for tail in ("", "/now", "/shifts", "/overrides", "/feed")
+    },
+    "api/v1/on-call-schedules/{pk}/overrides/{override}": lambda: {
+        "pk": cast.schedule().pk,
+        "override": cast.take_over().pk,
+    },
+    **{
+        f"api/v1/integrations/{{pk}}{tail}": lambda: {"pk": cast.integration().pk}
+        for tail in ("", "/preview", "/rotate")
+    },
+    **{f"integrations/{{pk}}/{tail}": lambda: {"pk": cast.integration().pk} for tail in ("", "rotate/", "delete/")},
+    **{
+        f"on-call/{{pk}}/{tail}": lambda: {"pk": cast.schedule().pk}
+        for tail in ("", "edit/", "delete/", "revoke/", "take-over/")
+    },
+    "on-call/{pk}/take-over/{override}/remove/": lambda: {
+        "pk": cast.schedule().pk,
+        "override": cast.take_over().pk,
+    },
+    **{f"api/v1/monitor-templates/{{pk}}{tail}": lambda: {"pk": _template().pk} for tail in ("", "/diff", "/roll-out")},
+    **{f"monitor-templates/{{pk}}/{tail}": lambda: {"pk": _template().pk} for tail in ("", "diff/", "delete/")},
+    "api/v1/alerts/{pk}/unsnooze": lambda: {"pk": cast.alert().pk},
+    **{
+        f"api/v1/maintenance-windows/{{pk}}{tail}": lambda: {"pk": cast.window().pk} for tail in ("", "/end", "/hidden")
+    },
+    "api/v1/silence/{pk}/hidden": lambda: {"pk": cast.silence().pk},
+    "silences/{pk}/": lambda: {"pk": cast.silence().pk},
+    **{f"maintenance/{{pk}}/{tail}": lambda: {"pk": cast.window().pk} for tail in ("", "edit/")},
+    "maintenance/{pk}/{verb}/": lambda: {"pk": cast.window().pk, "verb": "cancel"},
+    "api/v1/escalation-policies/{pk}": lambda: {"pk": _policy().pk},
+    "api/v1/alerts/{pk}/escalation-runs": lambda: {"pk": cast.alert().pk},
+    "monitors/{pk}/clone/": lambda: {"pk": cast.monitor().pk},
     "api/alerts/{pk}/resolve": lambda: {"pk": cast.alert().pk},
     **{f"monitors/{{pk}}/{tail}": lambda: {"pk": cast.monitor().pk} for tail in ("", "edit/", "delete/")},
     "monitors/{pk}/{verb}/": lambda: {"pk": cast.monitor().pk, "verb": "check"},
@@ -199,6 +244,10 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
 
 # Addresses whose parameter is a secret, a public name, or that are not about a client's rows.
 OPEN = {
+    "a/{token}/": "signed for one delivery, and it expires",
+    "hooks/twilio/voice/{token}/": "signed for one delivery, and Twilio's signature is checked",
+    "hooks/twilio/status/{delivery}/{attempt}/": "Twilio's signature is checked",
+    "api/v1/on-call-schedules/{pk}/feed.ics": "the feed's own revocable secret is asked for; without it 404 for everybody",
     "setup/{token}/": "the parameter is a one-time secret",
     "invite/{token}/": "the parameter is a one-time secret",
     "ping/{code}": "the monitor's unguessable ping code",

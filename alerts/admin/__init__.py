@@ -1,3 +1,3 @@
 """Alerts, messages and channels at the support desk, by noun."""
 
-from alerts.admin import routing, told, wrong  # noqa: F401 - importing registers them
+from alerts.admin import escalation, inbound, oncall, quiet, routing, told, wording, wrong  # noqa: F401 - importing registers them

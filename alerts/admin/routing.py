@@ -1,4 +1,4 @@
-"""Where do messages go, who is told, and what is quiet? Channels, ways to people, triggers, silences."""
+"""Where do messages go, and who is told? Channels, ways to people, triggers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from alerts.models import (
     Channel,
     ContactChannel,
     Delivery,
-    Silence,
     Trigger,
 )
 from portal.admin import typed
 from portal.admin.desk import Desk, DoorForm
-from portal.admin.fields import ObjectField
-from portal.admin.lists import each, time_column
+from portal.admin.lists import time_column
 from portal.audit import Actor
 from portal.clock import database_now
 
@@ -40,13 +38,13 @@ class ChannelDesk(Desk):
         "health",
         time_column("last_success_at", "Last success"),
     )
-    list_filter = ("type", "enabled", ("unhealthy_since", admin.EmptyFieldListFilter), "client")
+    list_filter = ("type", "enabled", "canary", ("unhealthy_since", admin.EmptyFieldListFilter), "client")
     list_select_related = ("client", "contact")
     search_fields = ("name", "client__name", "contact__name")
     autocomplete_fields = ("client", "contact")
     actions = ("test",)
     COMMON = ("name", "client", "contact")
-    REST = ("enabled", "group_window_seconds")
+    REST = ("enabled", "group_window_seconds", "rate_per_minute", "monthly_quota", "canary")
 
     @admin.display(description="Health")
     def health(self, row: Channel) -> str:
@@ -139,11 +137,17 @@ def _fields(kind: str, row: Channel | None) -> dict[str, forms.Field]:
 
 @admin.register(ContactChannel)
 class ContactChannelDesk(Desk):
-    list_display = ("contact", "channel", "urgency", "delay_minutes")
+    list_display = ("contact", "channel", "urgency", "delay_minutes", "quiet")
     list_filter = ("urgency", "channel__type")
     list_select_related = ("contact", "channel")
     search_fields = ("contact__name", "channel__name")
     autocomplete_fields = ("contact", "channel")
+
+    @admin.display(description="Quiet hours")
+    def quiet(self, row: ContactChannel) -> str:
+        if row.quiet_from is None or row.quiet_until is None:
+            return "–"
+        return f"{row.quiet_from:%H:%M}–{row.quiet_until:%H:%M}: {row.get_quiet_urgency_display().lower()}"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("contact", "channel") if obj else ()
@@ -152,31 +156,16 @@ class ContactChannelDesk(Desk):
         return {}
 
     def create(self, by: Actor, values: dict[str, Any]) -> ContactChannel:
-        contact, channel = values["contact"], values["channel"]
-        services.set_ways(
-            contact, [*_ways(contact), {k: values[k] for k in ("channel", "urgency", "delay_minutes")}], by=by
-        )
-        return contact.ways.get(channel=channel)
+        contact = values.pop("contact")
+        services.add_way(contact, by=by, **values)
+        return contact.ways.get(channel=values["channel"])
 
     def change(self, row: ContactChannel, by: Actor, values: dict[str, Any]) -> ContactChannel:
-        services.set_ways(
-            row.contact,
-            [{**way, **(values if way["channel"].pk == row.channel_id else {})} for way in _ways(row.contact)],
-            by=by,
-        )
+        services.change_way(row, by=by, **values)
         return row.contact.ways.get(pk=row.pk)
 
     def remove(self, row: ContactChannel, by: Actor) -> None:
-        services.set_ways(
-            row.contact, [way for way in _ways(row.contact) if way["channel"].pk != row.channel_id], by=by
-        )
-
-
-def _ways(contact: Any) -> list[dict[str, Any]]:
-    return [
-        {"channel": way.channel, "urgency": way.urgency, "delay_minutes": way.delay_minutes}
-        for way in contact.ways.select_related("channel")
-    ]
+        services.remove_way(row, by=by)
 
 
 # --- Who is told, and what is quiet -----------------------------------------------------------------------------------------
@@ -190,6 +179,7 @@ class TriggerDesk(Desk):
         "filter_scopes",
         "filter_tags",
         "goes_to",
+        "reminder_minutes",
         "enabled",
     )
     list_filter = ("enabled", "client")
@@ -213,47 +203,3 @@ class TriggerDesk(Desk):
 
     def remove(self, row: Trigger, by: Actor) -> None:
         services.delete_trigger(row, by=by)
-
-
-class SilenceForm(DoorForm):
-    matchers = ObjectField(help_text='What it covers, as {"source": "endpoint", "entity_id": "7"}; all must match.')
-
-
-@admin.register(Silence)
-class SilenceDesk(Desk):
-    form = SilenceForm
-    list_display = (
-        "reason",
-        "owner",
-        "client",
-        "starts_at",
-        "ends_at",
-        "until_recovered",
-        "cancelled_at",
-        "cancelled_by",
-    )
-    list_filter = (("cancelled_at", admin.EmptyFieldListFilter), "until_recovered", "client")
-    list_select_related = ("client",)
-    search_fields = ("reason", "owner", "client__name")
-    date_hierarchy = "starts_at"
-    autocomplete_fields = ("client",)
-    fields = ("reason", "client", "starts_at", "ends_at", "until_recovered", "matchers", "recurrence", "timezone")
-    actions = ("cancel",)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # it is cancelled, not rewritten: what it hid refers to it
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def create(self, by: Actor, values: dict[str, Any]) -> Silence:
-        return services.save_silence(by=by, at=database_now(), **values)
-
-    @admin.action(description="Cancel", permissions=["operate"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Silence]) -> None:
-        each(
-            request,
-            queryset,
-            lambda row: acts.cancel_silence(row, by=Actor.of(request), at=database_now()),
-            "cancelled",
-        )

@@ -12,9 +12,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alerts import acts, filters
+from alerts import acts, filters, quiet
 from alerts.api.deliveries import DeliverySerializer, with_attempts
-from alerts.models import Alert, Delivery
+from alerts.api.policies import RunSerializer, bodies, runs_of
+from alerts.models import Alert, Delivery, Run
 from alerts.models.alert import Severity
 from alerts.snapshot import alert_body
 from portal.api.base import ReadOnlyTenantViewSet
@@ -120,6 +121,13 @@ class Alerts(ReadOnlyTenantViewSet):
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(DeliverySerializer(page, many=True).data)
 
+    @extend_schema(responses=RunSerializer(many=True), filters=False)
+    @action(detail=True, url_path="escalation-runs")
+    def escalation_runs(self, request: Request, **kwargs: Any) -> Response:
+        """Who was called for it by which policy, and who is next; runs of the caller's own policies, newest first."""
+        page = self.paginate_queryset(runs_of(Run.objects.for_user(request).filter(alert=self.get_object())))
+        return self.get_paginated_response(bodies(page, request))
+
     @extend_schema(request=AlertAcknowledgeSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"], required_scope=ACK)
     def acknowledge(self, request: Request, **kwargs: Any) -> Response:
@@ -146,3 +154,9 @@ class Alerts(ReadOnlyTenantViewSet):
         return Response(
             alert_body(acts.snooze(alert, by=self.actor, at=database_now(), minutes=body.validated_data.get("minutes")))
         )
+
+    @extend_schema(request=None, responses=AlertSerializer)
+    @action(detail=True, methods=["post"], required_scope=ACK)
+    def unsnooze(self, request: Request, **kwargs: Any) -> Response:
+        """Speak of it again now. Not snoozed, or resolved already, is 409."""
+        return Response(alert_body(quiet.unsnooze(self.get_object(), by=self.actor, at=database_now())))

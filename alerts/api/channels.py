@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiTypes, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -13,8 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from alerts import acts, channel_settings, channels, sender, services
-from alerts.models import Channel
+from alerts import acts, channel_settings, channels, digest, limits, sender, services
+from alerts.api.deliveries import DeliverySerializer, with_attempts
+from alerts.models import Channel, Delivery, Usage
 from alerts.opening import open_channel
 from portal.api.base import TenantViewSet
 from portal.api.errors import bad
@@ -75,6 +77,15 @@ class SettingsMixin(serializers.Serializer):
         return values
 
 
+class UsageSerializer(serializers.Serializer):
+    """What it has sent this month, of what it may. Only channels with a quota are counted."""
+
+    month = serializers.DateField(help_text="The month's first day, in UTC.")
+    sent = serializers.IntegerField()
+    quota = serializers.IntegerField(allow_null=True, help_text="Its own, else its type's; null: none.")
+    percent = serializers.IntegerField(allow_null=True)
+
+
 class ChannelSerializer(SettingsMixin, TenantSerializer):
     """A channel. It stays silent until a trigger or an escalation level names it."""
 
@@ -94,6 +105,9 @@ class ChannelSerializer(SettingsMixin, TenantSerializer):
         required=False, help_text="All settings of its type by name. Given ones change, secrets are shown masked."
     )
     group_window_seconds = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=3600)
+    canary = serializers.BooleanField(required=False, help_text="A test message every week proves that it works.")
+    caveat = serializers.SerializerMethodField(help_text="What whoever uses this type must know; mostly empty.")
+    usage = serializers.SerializerMethodField()
     has_secret = serializers.SerializerMethodField()
     healthy = serializers.SerializerMethodField(
         help_text="False from a permanent failure until a message arrives again."
@@ -104,10 +118,35 @@ class ChannelSerializer(SettingsMixin, TenantSerializer):
         model = Channel
         fields = [
             "id", "client", "contact", "name", "type", "url", "headers", "secret", "config", "has_secret", "enabled", "group_window_seconds",
-            "healthy", "unhealthy_since", "unhealthy_reason", "last_success_at", "last_answer", "problem", "created_at",
+            "rate_per_minute", "monthly_quota", "canary", "canary_at", "usage", "caveat", "healthy", "unhealthy_since", "unhealthy_reason", "last_success_at", "last_answer", "problem", "created_at",
         ]  # fmt: skip
-        read_only_fields = ["contact", "unhealthy_since", "unhealthy_reason", "last_success_at", "last_answer"]
+        read_only_fields = [
+            "contact",
+            "canary_at",
+            "unhealthy_since",
+            "unhealthy_reason",
+            "last_success_at",
+            "last_answer",
+        ]
         fixed = ("client", "type")
+
+    def get_caveat(self, row: Channel) -> str:
+        kind = channels.KINDS.get(row.type)
+        return kind.caveat if kind else ""
+
+    @extend_schema_field(UsageSerializer)
+    def get_usage(self, row: Channel) -> dict[str, Any]:
+        month = limits.month_of(self.context.get("month") or database_now())
+        used = getattr(row, "this_month", None)
+        if used is None:
+            used = list(row.usage.filter(month=month))
+        sent, most = sum(u.sent for u in used), limits.quota(row)
+        return {
+            "month": month.isoformat(),
+            "sent": sent,
+            "quota": most,
+            "percent": sent * 100 // most if most else None,
+        }
 
     def get_has_secret(self, row: Channel) -> bool:
         return bool(row.secrets)
@@ -176,7 +215,17 @@ class Channels(TenantViewSet):
     filterset_class = ChannelFilter
 
     def get_queryset(self) -> QuerySet:
-        return super().get_queryset().order_by("-id")
+        now = Usage.objects.filter(month=limits.month_of(self.now()))
+        return super().get_queryset().order_by("-id").prefetch_related(Prefetch("usage", now, to_attr="this_month"))
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "month": self.now()}
+
+    def now(self) -> datetime:
+        """One moment for the whole request."""
+        if not hasattr(self, "_now"):
+            self._now = database_now()
+        return self._now
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         serializer.instance = services.save_channel(None, by=self.actor, **serializer.validated_data)
@@ -203,3 +252,10 @@ class Channels(TenantViewSet):
                 else (last.error if last and last.error else row.reason) or "It was not delivered.",
             }
         )
+
+    @extend_schema(request=None, responses={202: DeliverySerializer})
+    @action(detail=True, methods=["post"])
+    def digest(self, request: Request, **kwargs: Any) -> Response:
+        """Send one message with everything that is open and that its owner may know. 409 when it is switched off."""
+        row = digest.send(self.get_object(), by=self.actor, at=self.now())
+        return Response(DeliverySerializer(with_attempts(Delivery.objects.filter(pk=row.pk)).get()).data, status=202)

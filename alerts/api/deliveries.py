@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts import acts
-from alerts.models import Attempt, Delivery
+from alerts.models import Attempt, Delivery, Notice
 from portal.api.base import ReadOnlyTenantViewSet
 from portal.api.filters import IdFilter
 from portal.clock import database_now
@@ -24,7 +24,7 @@ class AttemptSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Attempt
-        fields = ["at", "outcome", "response_code", "duration_ms", "error"]
+        fields = ["at", "outcome", "response_code", "duration_ms", "error", "answer"]
 
 
 class DeliverySerializer(serializers.ModelSerializer):
@@ -32,6 +32,7 @@ class DeliverySerializer(serializers.ModelSerializer):
 
     event = serializers.CharField(source="notice.event")
     type = serializers.CharField(source="notice.type")
+    kind = serializers.CharField(help_text="The occasion: opened, escalated, reminder, acknowledged, recovered …")
     alert = serializers.IntegerField(source="alert_id", allow_null=True)
     channel = serializers.IntegerField(source="channel_id")
     channel_name = serializers.CharField(source="channel.name")
@@ -45,7 +46,7 @@ class DeliverySerializer(serializers.ModelSerializer):
     class Meta:
         model = Delivery
         fields = [
-            "id", "alert", "channel", "channel_name", "contact", "client", "event", "type", "state", "reason", "hold_reason", "via", "carried_by",
+            "id", "alert", "channel", "channel_name", "contact", "client", "kind", "event", "type", "state", "reason", "hold_reason", "via", "carried_by",
             "created_at", "next_attempt_at", "finished_at", "attempts",
         ]  # fmt: skip
         read_only_fields = fields
@@ -61,12 +62,13 @@ def with_attempts(rows: QuerySet) -> QuerySet:
 
 
 class DeliveryFilter(django_filters.FilterSet):
-    """`alert` (also gathered messages that carried it), `client` (whose alert), `channel`, `state`."""
+    """`alert` (also gathered messages that carried it), `client` (whose alert), `channel`, `state`, `kind`."""
 
     alert = IdFilter(method="about")
     client = IdFilter(field_name="client_id")
     channel = IdFilter(field_name="channel_id")
     state = django_filters.ChoiceFilter(choices=Delivery.State.choices)
+    kind = django_filters.ChoiceFilter(choices=Notice.Kind.choices)
 
     class Meta:
         model = Delivery
@@ -112,7 +114,7 @@ class LogSerializer(serializers.ModelSerializer):
         model = Attempt
         fields = [
             "id", "delivery", "alert", "client", "channel", "channel_name", "channel_type", "event", "type", "state",
-            "n", "at", "outcome", "response_code", "duration_ms", "error",
+            "n", "at", "outcome", "response_code", "duration_ms", "error", "answer",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import django_filters
-from django.db.models import Count, F, Q, QuerySet, Window
-from django.db.models.functions import DenseRank
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alerts import acts, facts, services
-from alerts.models import Delivery, Silence
+from alerts import facts, planning, quiet
+from alerts.api.quiet import MOST_HID, Quiet, hid, without
+from alerts.models import Silence
 from portal.api.base import ReadOnlyTenantViewSet, TenantViewSet
 from portal.api.filters import IdFilter
 from portal.api.serializers import TenantSerializer
 from portal.clock import database_now
 
-MOST_HID = 50
+STATES = ["active", "upcoming", "ended", "cancelled"]
 
 
 class SilenceSerializer(TenantSerializer):
@@ -50,7 +51,7 @@ class SilenceSerializer(TenantSerializer):
         ]  # fmt: skip
         read_only_fields = ["cancelled_at", "cancelled_by"]
 
-    @extend_schema_field(serializers.ChoiceField(choices=["active", "upcoming", "ended", "cancelled"]))
+    @extend_schema_field(serializers.ChoiceField(choices=STATES))
     def get_state(self, row: Silence) -> str:
         return facts.silence_state(row, self.context["now"])
 
@@ -64,30 +65,18 @@ class SilenceSerializer(TenantSerializer):
         if "now" not in self.context:
             self.context["now"] = database_now()
         if row.pk not in self.context.setdefault("hid", {}):
-            self.context["hid"] |= hid([row])
+            self.context["hid"] |= hid([row], "silence")
         body = super().to_representation(row)
         body["recurrence"] = body["recurrence"] or None
         return body
 
 
-def hid(rows: list[Silence]) -> dict[int, tuple[int, list[int]]]:
-    """(how many alerts, the newest of their ids) by silence: two queries for any number of rows."""
-    kept = Delivery.objects.filter(silence__in=rows, alert__isnull=False).order_by()
-    counts = dict(kept.values_list("silence_id").annotate(n=Count("alert_id", distinct=True)))
-    newest = kept.annotate(
-        rank=Window(DenseRank(), partition_by=F("silence_id"), order_by=F("alert_id").desc())
-    ).filter(rank__lte=MOST_HID)
-    alerts: dict[int, list[int]] = {}
-    for silence_id, alert_id in sorted(set(newest.values_list("silence_id", "alert_id")), reverse=True):
-        alerts.setdefault(silence_id, []).append(alert_id)
-    return {row.pk: (counts.get(row.pk, 0), alerts.get(row.pk, [])) for row in rows}
-
-
 class SilenceFilter(django_filters.FilterSet):
-    """`client`; `all=true` shows those that are over, too."""
+    """`client`; `active=true` shows those that hold now, `all=true` those that are over, too."""
 
     client = IdFilter(field_name="client_id")
     all = django_filters.BooleanFilter(method="nothing")
+    active = django_filters.BooleanFilter(method="nothing")
 
     class Meta:
         model = Silence
@@ -98,21 +87,29 @@ class SilenceFilter(django_filters.FilterSet):
 
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         rows = super().filter_queryset(queryset)
+        if self.form.cleaned_data.get("active"):
+            return not_over(rows, "upcoming")
         return rows if self.form.cleaned_data.get("all") else not_over(rows)
 
 
-def not_over(rows: QuerySet) -> QuerySet:
+def not_over(rows: QuerySet, *unwanted: str) -> QuerySet:
     """Those that hold now or will: neither cancelled nor past their (last) end."""
     at = database_now()
     rows = rows.filter(cancelled_at=None).filter(Q(ends_at=None) | Q(ends_at__gt=at) | ~Q(recurrence=""))
-    over = [row.pk for row in rows.exclude(recurrence="") if facts.silence_state(row, at) == "ended"]
-    return rows.exclude(pk__in=over)
+    if not unwanted:
+        states = {row.pk: facts.silence_state(row, at) for row in rows.exclude(recurrence="")}
+    else:
+        states = {row.pk: facts.silence_state(row, at) for row in rows}
+    return without(rows, states, "ended", *unwanted)
 
 
-ALL = OpenApiParameter("all", OpenApiTypes.BOOL, description="Also those that ended or were cancelled.")
+LISTS = [
+    OpenApiParameter("all", OpenApiTypes.BOOL, description="Also those that ended or were cancelled."),
+    OpenApiParameter("active", OpenApiTypes.BOOL, description="Only those that hold now."),
+]
 
 
-class Silences(mixins.CreateModelMixin, mixins.DestroyModelMixin, ReadOnlyTenantViewSet):
+class Silences(Quiet, mixins.CreateModelMixin, mixins.DestroyModelMixin, ReadOnlyTenantViewSet):
     """What is quiet for now or will be. DELETE cancels and keeps the row."""
 
     queryset = Silence.objects.all()
@@ -123,11 +120,11 @@ class Silences(mixins.CreateModelMixin, mixins.DestroyModelMixin, ReadOnlyTenant
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
-    @extend_schema(parameters=[ALL])
+    @extend_schema(parameters=LISTS)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Those that are not over; all of them with ?all=true."""
+        """Those that are not over; those that hold now with ?active=true, all of them with ?all=true."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        context = {**self.get_serializer_context(), "hid": hid(page)}
+        context = {**self.get_serializer_context(), "hid": hid(page, "silence")}
         return self.get_paginated_response(SilenceSerializer(page, many=True, context=context).data)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -137,8 +134,12 @@ class Silences(mixins.CreateModelMixin, mixins.DestroyModelMixin, ReadOnlyTenant
         self.check_owner(serializer)
         values = serializer.validated_data
         values["recurrence"] = values.get("recurrence") or ""
-        serializer.instance = services.save_silence(by=self.actor, at=database_now(), **values)
+        serializer.instance = quiet.save_silence(by=self.actor, at=database_now(), **values)
         return Response(serializer.data, status=201)
 
+    def planned(self, values: dict[str, Any], at: datetime) -> Silence:
+        """For the preview."""
+        return planning.silence(at=at, **{**values, "recurrence": values.get("recurrence") or ""})
+
     def perform_destroy(self, instance: Silence) -> None:
-        acts.cancel_silence(instance, by=self.actor, at=database_now())
+        quiet.cancel_silence(instance, by=self.actor, at=database_now())

@@ -81,6 +81,8 @@ class Channel:
     lifecycle: ClassVar[bool] = (
         False  # it keeps a record or a message that is brought up to date: it hears of acknowledgements
     )
+    latest_counts: ClassVar[bool] = False  # of several messages about one alert the last one's provider_id is kept
+    staff_only: ClassVar[bool] = False  # may not belong to a client
     per_minute: ClassVar[int | None] = (
         None  # most messages a minute, unless the channel says otherwise; more are gathered
     )

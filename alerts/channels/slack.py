@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from alerts.channels.addresses import HookUrl, readable
 from alerts.channels.answers import DiscreetChannel, hide, words_of
-from alerts.channels.base import ChannelConfig, DeliveryError, Receipt, Secret, retry_after
+from alerts.channels.base import ChannelConfig, DeliveryError, ProviderAccount, Receipt, Secret, retry_after
 from alerts.channels.wording import (
     buttons,
     counts,
@@ -35,6 +35,7 @@ from portal.outbound.http import Request, Response
 API: Final = "https://slack.com/api"
 TEXT, SECTION, FIELD, BUTTON, URL = 1000, 2800, 1900, 70, 3000  # what Slack takes, a little less
 MOST_FIELDS, MOST_BUTTONS, MOST_LINES = 10, 5, 40
+ACKNOWLEDGE: Final = "acknowledge"  # the button that Slack reports back (alerts.twoway.chat)
 OWN_HOSTS: Final = ("slack.com", "slack-gov.com")
 
 AGAIN: Final = frozenset(
@@ -42,6 +43,7 @@ AGAIN: Final = frozenset(
     + ("team_added_to_org", "accesslimited")
 )
 DOUBTFUL: Final = frozenset(("internal_error", "fatal_error", "request_timeout"))
+IN_PLACE: Final = ("recovered", "updated", "acknowledged")  # these change the first message instead of adding one
 NOT_THERE: Final = frozenset(("message_not_found", "cant_update_message", "edit_window_closed"))
 CURES: Final = {
     "not_in_channel": "Invite the app into the channel (/invite @app).",
@@ -82,6 +84,11 @@ class SlackConfig(ChannelConfig):
     token: Secret = Field(
         SecretStr(""), title="Bot token", description="xoxb-…; empty: the installation's own, if it has one."
     )
+    signing_secret: Secret = Field(
+        SecretStr(""),
+        title="Signing secret",
+        description="Of the app that the bot token above belongs to: then Acknowledge works inside Slack.",
+    )
     api_url: HookUrl = Field(
         SecretStr(API),
         title="Web API",
@@ -109,6 +116,18 @@ class SlackConfig(ChannelConfig):
         return tuple(filter(None, (self.url.get_secret_value(), api if api != API else "")))
 
 
+class SlackAccount(ProviderAccount):
+    """The installation's own Slack app."""
+
+    token: SecretStr = Field(SecretStr(""), title="Bot token", description="xoxb-…, with the right chat:write.")
+    signing_secret: SecretStr = Field(
+        SecretStr(""),
+        title="Signing secret",
+        description="Basic Information → App Credentials. With it, and BASE_URL/hooks/slack/ as the app's interactivity "
+        "Request URL, Acknowledge works inside Slack.",
+    )
+
+
 class Slack(DiscreetChannel):
     """One message in a Slack channel."""
 
@@ -116,6 +135,9 @@ class Slack(DiscreetChannel):
     label: ClassVar[str] = "Slack"
     Config = SlackConfig
     provider: ClassVar[str] = "slack"
+    provider_label: ClassVar[str] = "Slack"
+    Account = SlackAccount
+    lifecycle: ClassVar[bool] = True
 
     @property
     def _by_api(self) -> bool:
@@ -131,6 +153,18 @@ class Slack(DiscreetChannel):
         """The installation's token; it is never sent to an address that a channel chose."""
         mine = self.config.api_url.get_secret_value() == API
         return str(self.provider_settings.get("token") or "") if mine else ""
+
+    @property
+    def signing_secret(self) -> str:
+        """What the app signs presses with that posts here: the channel's own with its own token, else the installation's."""
+        if self.config.token.get_secret_value() or not self._own_token:
+            return str(self.config.signing_secret.get_secret_value())
+        return str(self.provider_settings.get("signing_secret") or "")
+
+    @property
+    def interactive(self) -> bool:
+        """May a button be more than a link? Presses of a webhook's messages, or of an app that cannot prove itself, may not."""
+        return self._by_api and bool(self.signing_secret)
 
     def ready(self) -> str:
         """A channel without webhook needs a token from somewhere."""
@@ -148,18 +182,19 @@ class Slack(DiscreetChannel):
         path = [check_url(url).target] if url else []
         parts = [part for part in "".join(path).split("/") if len(part) >= 16]
         api = self.config.api_url.get_secret_value()
-        return [s for s in super().secrets() if s != api] + path + parts + [self._own_token]
+        own = [self._own_token, str(self.provider_settings.get("signing_secret") or "")]
+        return [s for s in super().secrets() if s != api] + path + parts + own
 
     def request(self, message: Message) -> Request:
         """The webhook's POST, chat.postMessage, or chat.update of what this destination heard first."""
-        content: dict[str, Any] = content_of(message)
+        content: dict[str, Any] = content_of(message, interactive=self.interactive)
         if not self._by_api:
             return self._post(self.config.url.get_secret_value(), content, {})
         method = "chat.postMessage"
         place, _, ts = message.provider_id.partition(":")
         content["channel"] = self.config.channel
         if place and ts and not message.lines:
-            if message.kind in ("recovered", "updated") and message.attempt <= 1:
+            if message.kind in IN_PLACE and message.attempt <= 1:
                 method = "chat.update"  # a second try posts anew: the first message may be gone or closed
                 content = {"channel": place, "ts": ts, **_updating(content, message)}
             else:
@@ -229,15 +264,19 @@ def plain(text: str, limit: int) -> dict[str, Any]:
     return {"type": "plain_text", "text": fit(text, limit) or " ", "emoji": False}
 
 
-def content_of(message: Message) -> dict[str, Any]:
-    """`text` is the notification and first line, the attachment its coloured bar with the rest."""
+def content_of(message: Message, *, interactive: bool = False) -> dict[str, Any]:
+    """`text` is the notification and first line, the attachment its coloured bar with the rest.
+
+    `interactive`: the Acknowledge button carries the token and acts in Slack, instead of opening a page.
+    """
+    pressed = message.acknowledge_token if interactive and message.open else ""
     about = counts(message) if message.lines else message.where or one_line(message.title)
     cause = "" if message.lines else first_line(message)
     if message.resolved and not message.lines:
         cause = cause.replace(one_line(message.title), "").strip()  # "after 6 min": the word says the rest
     headline = " — ".join(filter(None, (f"[{word(message)}] {one_line(about)}", cause if cause != about else "")))
     emoji = SLACK_EMOJI[message.tone]
-    blocks = _gathered(message) if message.lines else _single(message)
+    blocks = _gathered(message) if message.lines else _single(message, pressed)
     return {
         "text": f"{emoji} {fit(headline, TEXT)}",
         "mrkdwn": False,
@@ -253,14 +292,14 @@ def _updating(content: dict[str, Any], message: Message) -> dict[str, Any]:
     return {"text": f"{SLACK_EMOJI[message.tone]} {word(message)}{after}", "attachments": content["attachments"]}
 
 
-def _single(message: Message) -> list[dict[str, Any]]:
+def _single(message: Message, pressed: str = "") -> list[dict[str, Any]]:
     title, first = one_line(message.title), first_line(message)
     said = first if first.startswith(title) else "\n".join(filter(None, (title, first)))
     blocks: list[dict[str, Any]] = [{"type": "section", "text": plain(said, SECTION)}]
     fields = [plain(f"{label}\n{value}", FIELD) for label, value in rows(message)[:MOST_FIELDS]]
     if fields:
         blocks.append({"type": "section", "fields": fields})
-    return blocks + _end(message)
+    return blocks + _end(message, pressed)
 
 
 def _gathered(message: Message) -> list[dict[str, Any]]:
@@ -281,14 +320,18 @@ def _line(line: Line, number: int) -> dict[str, Any]:
     return block
 
 
-def _end(message: Message) -> list[dict[str, Any]]:
-    """Buttons (they are links) and the reference."""
-    pressed = [_button(link, f"link-{n}") for n, link in enumerate(buttons(message.links)) if len(link.url) <= URL]
+def _end(message: Message, token: str = "") -> list[dict[str, Any]]:
+    """Buttons (links, but for Acknowledge with a token) and the reference."""
+    pressed = [
+        _button(link, f"link-{n}", token) for n, link in enumerate(buttons(message.links)) if len(link.url) <= URL
+    ]
     blocks: list[dict[str, Any]] = [{"type": "actions", "elements": pressed[:MOST_BUTTONS]}] if pressed else []
     mark = reference(message)
     return blocks + ([{"type": "context", "elements": [plain(mark, FIELD)]}] if mark else [])
 
 
-def _button(link: Link, name: str) -> dict[str, Any]:
+def _button(link: Link, name: str, token: str = "") -> dict[str, Any]:
     button = {"type": "button", "text": plain(one_line(link.label), BUTTON), "url": link.url, "action_id": name}
+    if link.rel == ACKNOWLEDGE and token:  # without `url`: Slack would open it as well
+        button = {"type": "button", "text": button["text"], "action_id": ACKNOWLEDGE, "value": token}
     return {**button, "style": "primary"} if link.rel in ("acknowledge", "approve") else button

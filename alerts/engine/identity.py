@@ -16,6 +16,10 @@ TYPES: dict[tuple[str, str], str] = {
     ("certificate", "chain_invalid"): "ssl.invalid",
     ("certificate", "hostname_mismatch"): "ssl.invalid",
     ("domain", "expiring"): "domain.expiring",
+    ("resource", "consecutive_failure"): "resource.down",
+    ("resource", "flapping"): "monitor.flapping",
+    ("container", "consecutive_failure"): "container.down",
+    ("container", "flapping"): "monitor.flapping",
 }
 
 

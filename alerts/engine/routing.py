@@ -4,20 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from alerts.engine.holding import Facts
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """Hours in which somebody is not to be disturbed, in their own zone; `everything`: not even by what is critical."""
+
+    start: time
+    end: time
+    zone: str = "UTC"
+    everything: bool = False
+
+
+def quiet_until(quiet: Quiet | None, severity: str, at: datetime) -> datetime | None:
+    """When these quiet hours end for a message of that severity; None: it may go now.
+
+    Hours that end before they begin run over midnight. An end that the clocks skip is the first moment after it.
+    """
+    if quiet is None or (severity == "critical" and not quiet.everything) or quiet.start == quiet.end:
+        return None
+    zone = ZoneInfo(quiet.zone)
+    local = at.astimezone(zone)
+    clock = local.time()
+    over_midnight = quiet.end < quiet.start
+    inside = (clock >= quiet.start or clock < quiet.end) if over_midnight else quiet.start <= clock < quiet.end
+    if not inside:
+        return None
+    day = local.date() + timedelta(days=1 if over_midnight and clock >= quiet.start else 0)
+    ends = datetime.combine(day, quiet.end, zone).astimezone(UTC)
+    return ends if ends > at else None
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
-    """How a contact is reached: a channel, for which urgency, after how many minutes."""
+    """How a contact is reached: a channel, for which urgency, after how many minutes, and when not."""
 
     channel: int
     contact: int
     urgency: str = "all"
     delay_minutes: int = 0
+    quiet: Quiet | None = None
+
+    def delay(self, severity: str, at: datetime) -> float:
+        """Seconds until a message of that severity may go this way: its delay, and then the end of quiet hours."""
+        due = at + timedelta(minutes=self.delay_minutes)
+        return ((quiet_until(self.quiet, severity, due) or due) - at).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +72,7 @@ class Rule:
     channels: tuple[int, ...] = ()
     ways: tuple[Way, ...] = ()
     notify_on_resolve: bool = True
+    remind_minutes: int | None = None
 
 
 def words(text: str) -> frozenset[str]:
@@ -97,8 +133,9 @@ class Told:
     channel: int
     contact: int | None
     via: str
-    delay_seconds: int = 0
+    delay_seconds: float = 0
     wants_recovery: bool = True
+    remind_minutes: int | None = None
 
 
 @dataclass(slots=True)
@@ -130,12 +167,13 @@ def route(
             others += 1
             continue
         via, recovery = f"trigger {rule.name}", rule.notify_on_resolve
-        wanted = [Told(c, None, via, wants_recovery=recovery) for c in rule.channels]
+        remind = rule.remind_minutes
+        wanted = [Told(c, None, via, wants_recovery=recovery, remind_minutes=remind) for c in rule.channels]
         for way in rule.ways:
             if way.urgency == "high" and f.severity != "critical":
                 plan.decisions.append((via, "skipped", f"contact {way.contact} wants critical alerts only"))
                 continue
-            wanted.append(Told(way.channel, way.contact, via, way.delay_minutes * 60, recovery))
+            wanted.append(Told(way.channel, way.contact, via, way.delay(f.severity, at), recovery, remind))
         if not wanted:
             plan.decisions.append((via, "skipped", "names no channel and no contact that can be reached"))
         for told in wanted:
@@ -151,12 +189,16 @@ def route(
                 best[told.channel] = told
                 continue
             sooner = min(known, told, key=lambda t: t.delay_seconds)
-            best[told.channel] = replace(sooner, wants_recovery=known.wants_recovery or told.wants_recovery)
+            best[told.channel] = replace(
+                sooner,
+                wants_recovery=known.wants_recovery or told.wants_recovery,
+                remind_minutes=min(filter(None, (known.remind_minutes, told.remind_minutes)), default=None),
+            )
             if sooner is known:
                 plan.decisions.append((told.via, "merged", f"channel {told.channel} is told already by {known.via}"))
     plan.told = list(best.values())
     plan.decisions += [
-        (t.via, "told", f"channel {t.channel}" + (f" after {t.delay_seconds // 60} min" if t.delay_seconds else ""))
+        (t.via, "told", f"channel {t.channel}" + (f" after {t.delay_seconds // 60:.0f} min" if t.delay_seconds else ""))
         for t in plan.told
     ]
     if not plan.told:

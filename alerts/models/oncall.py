@@ -75,6 +75,9 @@ class Layer(models.Model):
     weekdays = models.CharField(
         max_length=20, blank=True, help_text="Only on these days: 0 (Monday) … 6, comma-separated; empty: every day."
     )
+    places = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="How many take turns, also when one of them is deleted."
+    )
     from_time = models.TimeField(null=True, blank=True, help_text="Only in these hours; both or neither.")
     until_time = models.TimeField(null=True, blank=True)
 

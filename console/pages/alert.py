@@ -9,11 +9,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from alerts import acts, snapshot
+from alerts import acts, escalating, outlook, quiet, snapshot
 from alerts.engine import LADDER
-from alerts.models import Alert, Channel, Decision, Delivery, Silence
+from alerts.models import Alert, Channel, Decision, Delivery, Run, Silence
 from console.pages import visit
 from console.pages.overview import shape_of, word_of
+from console.pages.policies import TONES as RUN_TONES
+from console.pages.policies import after
 from incidents.models import Incident
 from monitors.models import Monitor
 from portal.audit import Actor
@@ -43,6 +45,9 @@ HOLDS = {
     "snoozed": "Somebody asked to hear of it later.",
 }
 SNOOZES = ((30, "30 minutes"), (120, "2 hours"), (480, "8 hours"), (1440, "1 day"))
+STORY_TONES = {
+    "began": "info", "step": "down", "paused": "maintenance", "stopped_by_ack": "up", "stopped_by_resolution": "up", "exhausted": "down",
+}  # fmt: skip
 MOST = 300
 
 
@@ -50,7 +55,8 @@ MOST = 300
 def alert(request: HttpRequest, pk: int) -> HttpResponse:
     """`/alerts/9/`"""
     a = visit.found(Alert.objects.for_user(request).select_related("client", "site", "service"), pk)
-    viewer = viewer_of(request)
+    viewer, at = viewer_of(request), database_now()
+    runs, story = escalations(a, viewer, at), escalating.story(a, viewer)
     deliveries = list(
         Delivery.objects.for_user(viewer)
         .filter(alert=a)
@@ -68,7 +74,7 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "incident": Incident.objects.for_user(viewer).filter(pk=a.incident_id).first() if a.incident_id else None,
         "held": held(a, viewer),
         "report": link if (link := str(a.links.get("report") or "")).startswith(("https://", "http://", "/")) else "",
-        "timeline": timeline(a, deliveries, database_now()),
+        "timeline": timeline(a, deliveries, at),
         "steps": len(LADDER),
         "explains": Alert.objects.for_user(viewer)
         .filter(resolved_at=None, parent=a.entity, hold_reason="explained_by_parent")
@@ -80,6 +86,12 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "may_ack": viewer.may(ACK, a.client_id) and not a.is_resolved,
         "may_write": viewer.may(WRITE, a.client_id),
         "snoozes": SNOOZES,
+        "runs": runs,
+        "told_of_runs": [{**line, "tone": STORY_TONES.get(line["kind"], "unknown")} for line in reversed(story)],
+        "waits": not a.is_resolved and (a.status == Alert.Status.OPEN or escalating.is_climbing(a)),
+        "snoozed": not a.is_resolved
+        and (a.snoozed_until_recovered or (a.snoozed_until is not None and a.snoozed_until > at)),
+        "remind_at": a.remind_at if a.status == Alert.Status.OPEN and not a.hold_reason else None,
         "quiet_zone": not deliveries and not viewer.msp_role,
     }
     return visit.show(request, "console/alert.html", context, visit.wanted(request, "live"))
@@ -95,6 +107,32 @@ def held(a: Alert, viewer: Any) -> dict[str, Any] | None:
         "silence": silence,
         "until": a.snoozed_until if a.hold_reason == "snoozed" else silence.ends_at if silence else None,
     }
+
+
+def escalations(a: Alert, viewer: Any, at: datetime) -> list[dict[str, Any]]:
+    """Every run that the viewer may read, the newest first: its ladder with what is done and what comes, and whom it calls next."""
+    runs = list(Run.objects.for_user(viewer).filter(alert=a).order_by("-pk")[:20])
+    coming = outlook.ahead(runs, {a.pk: a}, at)
+    return [
+        {
+            "run": run, "tone": RUN_TONES.get(run.status, "unknown"), "next": coming.get(run.pk), "rungs": rungs(run),
+            "due": (n := coming.get(run.pk)) is not None and n.at <= at, "open": run.ended_at is None,
+        }
+        for run in runs
+    ]  # fmt: skip
+
+
+def rungs(run: Run) -> list[dict[str, Any]]:
+    """The levels of the run's present pass, as its snapshot has them."""
+    climb = escalating.climb_of(run)
+    over = run.step >= climb.steps
+    here = len(climb.delays) if over else climb.place(run.step)[1]
+    found = []
+    for n, level in enumerate(run.snapshot["levels"]):
+        names = [one["name"] for key in ("schedules", "contacts", "groups", "channels") for one in level.get(key, ())]
+        state = "done" if n < here else "next" if n == here and run.status == Run.Status.ACTIVE else ""
+        found.append({"order": level["order"], "when": after(level["delay_seconds"]), "names": names, "state": state})
+    return found
 
 
 def timeline(a: Alert, deliveries: list[Delivery], now: datetime) -> list[dict[str, Any]]:
@@ -165,9 +203,9 @@ def _named(reason: str, names: dict[int, str]) -> str:
 # --- Buttons -----------------------------------------------------------------------------------------------------------------
 @visit.page
 def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """acknowledge, resolve, snooze."""
+    """acknowledge, resolve, snooze, unsnooze."""
     a = visit.found(Alert.objects.for_user(request), pk)
-    if verb not in ("acknowledge", "resolve", "snooze"):
+    if verb not in ("acknowledge", "resolve", "snooze", "unsnooze"):
         raise Http404
     if not visit.pressed(request):
         return redirect("alert", pk=pk)
@@ -176,12 +214,18 @@ def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
 
     def do() -> str:
         if verb == "acknowledge":
-            had = a.acknowledged_by
             row = acts.acknowledge(a, by=by, at=at, name=str(request.user))
             return (
-                f"{row.acknowledged_by} has it already."
-                if had
-                else "You have it. Escalation stops; the alert stays open until it recovers."
+                "You have it. Escalation stops; the alert stays open until it recovers."
+                if row.acknowledged_at == at
+                else f"{row.acknowledged_by} has it already."
+            )
+        if verb == "unsnooze":
+            row = quiet.unsnooze(a, by=by, at=at)
+            return (
+                "Awake again: what was held is told now."
+                if not row.hold_reason
+                else "Awake again, but something else holds it back still."
             )
         if verb == "resolve":
             acts.resolve(a, by=by, at=at)

@@ -1,55 +1,80 @@
-"""Where can messages go, and does each place still work? Channels with their health, a test button, and their form."""
+"""Where can messages go, and does each place still work? Channels with their health, what they have sent, who names them.
+
+A press of a button says what came of it; after a test the vendor's own answer stands there.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from alerts import acts, channel_settings, sender, services
+from alerts import acts, channel_settings, digest, limits, sender, services
 from alerts import channels as kinds
-from alerts.models import Channel
+from alerts.models import Channel, Delivery, Usage
 from alerts.opening import open_channel
-from console import settings_form
 from console.pages import visit
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.models import Client, ProviderSettings
-from portal.tenancy import WRITE, viewer_of
+from portal.tenancy import ADMINISTER, WRITE, Viewer, viewer_of
+
+MOST = 500
+MANY = 10  # rows, from which on filters are worth their place
+TAKEN = 202  # an answer that says: taken, not yet delivered
+RANK = {"down": 0, "degraded": 1}
 
 
+# --- The list ---------------------------------------------------------------------------------------------------------
 @visit.page
 def channel_list(request: HttpRequest) -> HttpResponse:
-    """`/channels/`"""
-    viewer = viewer_of(request)
+    """`/channels/?client=3&type=slack`"""
+    viewer, wish = viewer_of(request), request.GET
+    everything = Channel.objects.for_user(viewer)
+    rows = everything
+    if wish.get("client"):
+        rows = rows.filter(client=visit.whole(wish["client"]) or 0)
+    if wish.get("type"):
+        rows = rows.filter(type=wish["type"])
+    shown = pictures(rows.order_by("client__name", "name", "pk")[:MOST], viewer, database_now())
+    common = {why for why, n in Counter(r["problem"] for r in shown).items() if why and n > 1}
+    filters = {k: v for k, v in wish.items() if k in ("client", "type") and v}
+    context = {
+        "rows": sorted(shown, key=lambda r: RANK.get(r["health"]["state"], 2)), "common": sorted(common), "may_add": visit.may_any(request, WRITE),
+        "get": wish, "filters": filters, "many": bool(filters) or len(shown) > MANY, "types": kinds.choices(),
+        "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:MOST]), "accounts": viewer.may(ADMINISTER, None),
+    }  # fmt: skip
+    return visit.show(request, "console/channels.html", context)
+
+
+def pictures(rows: QuerySet[Channel], viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
+    """Channels as a person sees them, in a constant number of queries."""
+    rows = rows.select_related("client", "contact").prefetch_related(
+        "triggers", "levels__policy", "reaches__contact__client"
+    )
+    channels = list(rows)
     providers = {p.provider: p.values() for p in ProviderSettings.objects.all()}
-    rows = (
-        Channel.objects.for_user(viewer)
-        .select_related("client", "contact")
-        .prefetch_related("triggers", "reaches__contact")
-        .order_by("client__name", "name", "pk")[:500]
-    )
-    problems = {c.pk: problem(c, providers) for c in rows if c.enabled}
-    common = {why for why, n in Counter(problems.values()).items() if why and n > 1}
-    shown = [
-        {
-            "channel": c, "label": kinds.KINDS[c.type].label if c.type in kinds.KINDS else c.type, "where": where(c), "problem": problems.get(c.pk, ""), "said_above": problems.get(c.pk) in common,
-            "triggers": [t for t in c.triggers.all() if t.enabled], "people": [way.contact for way in c.reaches.all()], "may": viewer.may(WRITE, c.client_id),
-        }
-        for c in rows
-    ]  # fmt: skip
-    return visit.show(
-        request,
-        "console/channels.html",
-        {"rows": shown, "common": sorted(common), "may_add": visit.may_any(request, WRITE), "types": kinds.choices()},
-    )
+    used = Usage.objects.filter(channel__in=[c.pk for c in channels], month=limits.month_of(at))
+    sent = dict(used.order_by().values_list("channel_id", "sent"))
+    return [picture(c, viewer, providers, sent.get(c.pk, 0)) for c in channels]
+
+
+def picture(c: Channel, viewer: Viewer, providers: dict[str, Any], sent: int) -> dict[str, Any]:
+    """One channel: what it is, how it is, what it has sent, who names it."""
+    kind = kinds.KINDS.get(c.type)
+    why_not = problem(c, providers) if c.enabled else ""
+    return {
+        "channel": c, "label": kind.label if kind else c.type, "where": where(c), "problem": why_not, "health": health(c, why_not), "usage": usage(c, sent),
+        "caveat": kind.caveat if kind else "", "provider": kind.provider if kind and why_not else "", "named": named_by(c, viewer),
+        "may": viewer.may(WRITE, c.client_id),
+    }  # fmt: skip
 
 
 def where(row: Channel) -> str:
@@ -68,118 +93,43 @@ def problem(row: Channel, providers: dict[str, Any]) -> str:
         return f"Its settings do not open ({type(error).__name__}): enter them again."
 
 
-class ChannelForm(forms.Form):
-    """What all channels share, and the settings of one type from its schema."""
-
-    client = forms.ModelChoiceField(
-        Client.objects.none(),
-        required=False,
-        empty_label="Our own staff",
-        help_text="Whose it is: a client's channel hears of that client only.",
-    )
-    name = forms.CharField(max_length=120)
-    enabled = forms.BooleanField(required=False, initial=True)
-    group_window_seconds = forms.IntegerField(
-        required=False,
-        min_value=0,
-        max_value=3600,
-        label="Gather for (s)",
-        help_text="More alerts within this time come as one message. Empty: the usual; 0: never.",
-    )
-
-    def __init__(self, request: HttpRequest, type_: str, row: Channel | None, data: QueryDict | None) -> None:
-        shown = channel_settings.shown(row) if row else {}
-        initial = (
-            {"name": row.name, "enabled": row.enabled, "group_window_seconds": row.group_window_seconds}
-            if row
-            else {"name": kinds.get(type_).label}
-        )
-        super().__init__(data, initial=initial)
-        fields: Any = self.fields
-        fields["client"].queryset = visit.clients_for(request, WRITE)
-        if row:
-            del fields["client"]
-        elif not viewer_of(request).msp_role:
-            fields["client"].required, fields["client"].empty_label = True, None
-        self.schema = kinds.schemas()[type_]
-        main = kinds.get(type_).main_field
-        added = settings_form.fields_of(
-            self.schema, shown, frozenset(channel_settings.opened(row)) if row else frozenset(), readable=main
-        )
-        first = settings_form.leading(self.schema, main)
-        fields.update(added)
-        self.order_fields(
-            ["client", "name", *first, *[n for n in added if n not in first], "enabled", "group_window_seconds"]
-        )
-        self.first = [n for n in ("client", "name", *first) if n in fields] + ["enabled"]
-
-    def sections(self) -> list[tuple[str, list[forms.BoundField], bool]]:
-        """What matters first, the rest behind a click."""
-        rest = [self[n] for n in self.fields if n not in self.first]
-        return [("", [self[n] for n in self.first], False), ("More settings", rest, not any(f.errors for f in rest))]
+def health(c: Channel, why_not: str) -> dict[str, Any]:
+    """A shape, a word, since when, and why."""
+    if not c.enabled:
+        return {"state": "paused", "word": "Off", "since": None, "why": ""}
+    if c.unhealthy_since is not None:
+        return {"state": "down", "word": "Failing", "since": c.unhealthy_since, "why": c.unhealthy_reason}
+    if why_not:
+        return {"state": "degraded", "word": "Not ready", "since": None, "why": why_not}
+    if c.last_success_at is not None:
+        return {"state": "up", "word": "Works", "since": None, "why": ""}
+    return {"state": "pending", "word": "Not used yet", "since": None, "why": ""}
 
 
-def field_named(name: str) -> str:
-    """The form's field of a complaint."""
-    return settings_form.PREFIX + name.split(".")[1] if name.startswith("config.") else name
+def usage(c: Channel, sent: int) -> dict[str, Any] | None:
+    """What it has sent this month of what it may; None without a quota."""
+    most = limits.quota(c)
+    if not most:
+        return None
+    percent = sent * 100 // most
+    return {"sent": sent, "quota": most, "percent": percent, "tone": "down" if percent >= 100 else "degraded" if percent >= 80 else ""}  # fmt: skip
 
 
-@visit.page
-def add(request: HttpRequest) -> HttpResponse:
-    """`/channels/add/?type=slack`"""
-    if not visit.may_any(request, WRITE):
-        raise PermissionDenied
-    wish = (request.POST if request.method == "POST" else request.GET).get("type", "email")
-    return worked(request, wish if wish in kinds.KINDS else "email", None)
+def named_by(c: Channel, viewer: Viewer) -> dict[str, Any]:
+    """What makes it speak: triggers, escalation levels, people. What the visitor may not read is only counted."""
+    triggers, levels, ways = list(c.triggers.all()), list(c.levels.all()), list(c.reaches.all())
+    people = [w.contact for w in ways]
+    seen = {
+        "triggers": [t for t in triggers if viewer.sees(t.client_id)],
+        "levels": [x for x in levels if viewer.sees(x.policy.client_id)],
+        "people": [p for p in people if viewer.sees(p.client_id)],
+    }
+    hidden = len(triggers) + len(levels) + len(people) - sum(map(len, seen.values()))
+    speaks = any(t.enabled for t in triggers) or any(x.policy.active for x in levels) or bool(people)
+    return {**seen, "hidden": hidden, "silent": not speaks}
 
 
-@visit.page
-def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    """`/channels/3/`"""
-    row = visit.found(Channel.objects.for_user(request).select_related("client"), pk)
-    visit.require(request, WRITE, row)
-    if row.type not in kinds.KINDS:
-        messages.error(request, f"Channels of type {row.type} are not known any more; delete it.")
-        return redirect("channels")
-    return worked(request, row.type, row)
-
-
-def worked(request: HttpRequest, type_: str, row: Channel | None) -> HttpResponse:
-    """Show the form, or save it."""
-    form = ChannelForm(request, type_, row, request.POST if request.method == "POST" else None)
-    if form.is_bound and form.is_valid():
-        values = form.cleaned_data
-        given: dict[str, Any] = {name: values[name] for name in ("name", "enabled", "group_window_seconds")}
-        if row is None:
-            client = values.get("client")
-            visit.require(request, WRITE, client.pk if client else None)
-            given |= {"client": client, "type": type_}
-        try:
-            saved = services.save_channel(
-                row, by=Actor.of(request), settings=settings_form.typed(form.schema, values), **given
-            )
-        except ValidationError as error:
-            visit.spread_errors(
-                form,
-                error,
-                lambda name: settings_form.PREFIX + kinds.get(type_).main_field if name == "url" else field_named(name),
-            )
-        else:
-            named = saved.triggers.exists()
-            messages.success(
-                request,
-                f"{saved.name} was saved. "
-                + (
-                    "Test it."
-                    if named
-                    else "It stays silent until a trigger names it. Test it, then add it to a trigger."
-                ),
-            )
-            return redirect("channels")
-    context = {"form": form, "row": row, "type": type_, "types": kinds.choices(), "label": kinds.get(type_).label}
-    return render(request, "console/channel_form.html", context, status=400 if form.errors else 200)
-
-
+# --- Pressing its buttons ---------------------------------------------------------------------------------------------
 @visit.page
 def test(request: HttpRequest, pk: int) -> HttpResponse:
     """Send one marked message now, and say what the vendor answered."""
@@ -188,16 +138,60 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("channels")
     visit.require(request, WRITE, row)
     delivery = sender.send_now(acts.test_delivery(row, by=Actor.of(request), at=database_now()))
-    last = delivery.attempts.order_by("n").last()
-    answer = f" The answer was {last.response_code}." if last and last.response_code else ""
-    if delivery.state == "delivered":
-        messages.success(request, f"The test message to {row.name} was delivered.{answer}")
-    else:
-        messages.error(
-            request,
-            f"The test message to {row.name} was not delivered: {(last.error if last else '') or delivery.reason or 'no answer'}",
-        )
+    say, said = verdict(row, delivery)
+    say(request, said)
     return redirect(visit.back(request, reverse("channels")))
+
+
+def verdict(row: Channel, delivery: Delivery) -> tuple[Callable[[HttpRequest, str], None], str]:
+    """(how to say it, what became of a test), with the vendor's words."""
+    last = delivery.attempts.order_by("n").last()
+    if delivery.state != Delivery.State.DELIVERED:
+        why = (last.error if last else "") or delivery.reason or "no answer"
+        return messages.error, f"The test message to {row.name} was not delivered: {why}"
+    code = last.response_code if last else None
+    words = " ".join(str(part) for part in (code, last.answer if last else "") if part)
+    said = f" The answer was {words}." if words else ""
+    if code == TAKEN:
+        caveat = kinds.KINDS[row.type].caveat if row.type in kinds.KINDS else ""
+        return messages.warning, (
+            f"The test message to {row.name} was taken, to be passed on.{said} Did it arrive? "
+            f"If it does not within a minute, look at the settings on the vendor's side. {caveat}".strip()
+        )
+    return messages.success, f"The test message to {row.name} was delivered.{said}"
+
+
+def _switch(row: Channel, by: Actor, enabled: bool) -> str:
+    services.save_channel(row, by=by, enabled=enabled)
+    return f"{row.name} is on." if enabled else f"{row.name} is off: nothing goes to it until it is on again."
+
+
+def _canary(row: Channel, by: Actor, wanted: bool) -> str:
+    services.save_channel(row, by=by, canary=wanted)
+    return f"{row.name} gets a test message every week." if wanted else f"{row.name} is not tested weekly any more."
+
+
+def _digest(row: Channel, by: Actor) -> str:
+    sent = digest.send(row, by=by, at=database_now())
+    return f"On its way to {row.name}: {sent.notice.snapshot['title']}."
+
+
+VERBS: dict[str, Callable[[Channel, Actor], str]] = {
+    "on": lambda row, by: _switch(row, by, True), "off": lambda row, by: _switch(row, by, False),
+    "weekly": lambda row, by: _canary(row, by, True), "not-weekly": lambda row, by: _canary(row, by, False), "digest": _digest,
+}  # fmt: skip
+
+
+@visit.page
+def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """`/channels/3/digest/`: on, off, weekly, not-weekly, digest."""
+    row = visit.found(Channel.objects.for_user(request), pk)
+    if verb not in VERBS:
+        raise Http404
+    if not visit.pressed(request):
+        return redirect("channels")
+    visit.require(request, WRITE, row)
+    return visit.act(request, reverse("channels"), "", lambda: VERBS[verb](row, Actor.of(request)))
 
 
 @visit.page
@@ -205,9 +199,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """`/channels/3/delete/`"""
     row = visit.found(Channel.objects.for_user(request), pk)
     visit.require(request, WRITE, row)
-    named = [t.name for t in row.triggers.all()[:20]]
+    named = named_by(row, viewer_of(request))
     body = f"{row.name} hears nothing any more, and the record of its deliveries is deleted. To keep the record, switch it off instead."
-    body += f" These triggers name it and go on without it: {', '.join(named)}." if named else ""
+    body += _goes_on("These triggers name it and go on without it", [t.name for t in named["triggers"]])
+    body += _goes_on("These escalation levels name it and go on without it", [str(x) for x in named["levels"]])
+    body += _goes_on("These people are not reached by it any more", [p.name for p in named["people"]])
     return asked(
         request,
         "Delete this channel?",
@@ -216,6 +212,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         f"{row.name} was deleted.",
         lambda: services.delete_channel(row, by=Actor.of(request)),
     )
+
+
+def _goes_on(what: str, names: Iterable[str]) -> str:
+    listed = list(names)[:20]
+    return f" {what}: {', '.join(listed)}." if listed else ""
 
 
 def asked(request: HttpRequest, title: str, body: str, to: str, said: str, do: Callable[[], Any]) -> HttpResponse:

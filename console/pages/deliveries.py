@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from alerts import acts
-from alerts.models import Channel, Delivery
+from alerts.models import Channel, Delivery, Notice
 from console.pages import visit
 from console.pages.alert import ATTEMPTS, TONES
 from portal.audit import Actor
@@ -18,11 +18,18 @@ from portal.models import Client
 from portal.tenancy import WRITE, viewer_of
 
 RETRIABLE = ("failed", "unknown")
+# What each occasion is, as people say it.
+KINDS = {
+    **dict(Notice.Kind.choices), "opened": "Something broke", "raised": "It became worse", "recovered": "It recovered", "updated": "An update",
+    "digest": "Several in one", "escalated": "Nobody took it: next level", "reminder": "Reminder: nobody has it", "acknowledged": "Somebody has it",
+    "exhausted": "Nobody answered at all", "shift": "A turn began", "canary": "Weekly test", "quota": "Quota nearly used", "test": "Test button",
+    "channel_dead": "A channel failed",
+}  # fmt: skip
 
 
 @visit.page
 def deliveries(request: HttpRequest) -> HttpResponse:
-    """`/deliveries/?client=&channel=&state=&alert=`"""
+    """`/deliveries/?client=&channel=&state=&kind=&alert=&delivery=`"""
     viewer = viewer_of(request)
     wish = request.GET
     rows = (
@@ -30,11 +37,12 @@ def deliveries(request: HttpRequest) -> HttpResponse:
         .select_related("channel", "contact", "notice", "alert", "client")
         .prefetch_related("attempts")
     )
-    for key in ("client", "channel", "alert"):
+    for key, column in (("client", "client"), ("channel", "channel"), ("alert", "alert"), ("delivery", "pk")):
         if wish.get(key):
-            rows = rows.filter(**{f"{key}_id": visit.whole(wish[key]) or 0})
-    if wish.get("state"):
-        rows = rows.filter(state=wish["state"])
+            rows = rows.filter(**{column: visit.whole(wish[key]) or 0})
+    for key in ("state", "kind"):
+        if wish.get(key):
+            rows = rows.filter(**{key: wish[key]})
     shown, newer, older = visit.cut(request, rows)
     context: dict[str, Any] = {
         "rows": [
@@ -42,6 +50,8 @@ def deliveries(request: HttpRequest) -> HttpResponse:
                 "delivery": d,
                 "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()],
                 "tone": TONES.get(d.state, "unknown"),
+                "kind": KINDS.get(d.kind, d.kind),
+                "may": viewer.may(WRITE, d.channel.client_id),
                 "may_retry": d.state in RETRIABLE and viewer.may(WRITE, d.channel.client_id),
             }
             for d in shown
@@ -49,6 +59,7 @@ def deliveries(request: HttpRequest) -> HttpResponse:
         "newer_url": newer,
         "older_url": older,
         "states": Delivery.State.choices,
+        "kinds": KINDS.items(),
         "channels": list(Channel.objects.for_user(viewer).only("pk", "name", "client")[:500]),
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:500]),
         "get": wish,

@@ -10,7 +10,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from alerts.models import Alert, Delivery
+from alerts import channels
+from alerts.channels.tickets import TicketChannel, number_of
+from alerts.models import Alert, Channel, Conversation, Delivery
 from console.pages import visit
 from console.pages.alert import TONES
 from console.pages.overview import shape_of, word_of
@@ -82,6 +84,7 @@ def incident(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         "affected": [affected[pk] for pk in i.affected_monitor_ids if pk in affected],
         "timeline": timeline(i, alerts, viewer, show),
+        "tickets": tickets(alerts, viewer),
         "kinds": KINDS,
         "show": show,
         "may_ack": viewer.may(ACK, i.client_id),
@@ -91,6 +94,22 @@ def incident(request: HttpRequest, pk: int) -> HttpResponse:
     return visit.show(
         request, "console/incident.html", context, visit.wanted(request, "live"), status=400 if form.is_bound else 200
     )
+
+
+def tickets(alerts: list[Alert], viewer: Any) -> list[tuple[Channel, list[str]]]:
+    """(ticket system, the numbers it gave to these alerts); only of channels that the viewer may see."""
+    kinds = [kind for kind, cls in channels.KINDS.items() if issubclass(cls, TicketChannel)]
+    talks = Conversation.objects.for_user(viewer).filter(alert__in=[a.pk for a in alerts]).exclude(provider_id="")
+    keys = dict.fromkeys(talks.order_by().values_list("destination_key", flat=True)) if alerts else {}
+    if not keys:
+        return []
+    rows = {c.destination_key: c for c in Channel.objects.for_user(viewer).filter(type__in=kinds).order_by("name")}
+    found: dict[str, list[str]] = {key: [] for key in rows if key in keys}
+    for key, provider_id in talks.order_by("pk").values_list("destination_key", "provider_id"):
+        number = number_of(provider_id)
+        if key in found and number not in found[key]:
+            found[key].append(number)
+    return [(rows[key], numbers) for key, numbers in found.items()]
 
 
 def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[dict[str, Any]]:

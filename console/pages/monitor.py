@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import Alert
-from console.pages import visit
+from console.pages import host, visit
 from console.pages.overview import WORST, shape_of, word_of
 from monitors import checks, history, services, subjects
 from monitors.checks.heartbeat import next_due
@@ -45,7 +45,7 @@ def monitor(request: HttpRequest, pk: int) -> HttpResponse:
         "passive": m.kind in checks.KINDS and checks.KINDS[m.kind].passive,
     }
     if fragment in ("", "charts"):
-        context |= charted(request, m, at)
+        context |= charted(request, m, at) | host.section(request, m, at)
     if fragment in ("", "live"):
         context |= now_of(request, m)
     if fragment in ("", "story"):

@@ -14,17 +14,24 @@ from django.urls import reverse
 from console import settings_form
 from console.monitor_fields import MonitorForm, field_named
 from console.pages import visit
-from monitors import checks, plans, services, subjects, trial
+from monitors import checks, plans, services, subjects, templates, trial
 from monitors.checks.base import Outcome, limit
-from monitors.models import Monitor
+from monitors.models import Monitor, MonitorTemplate
 from portal import services as ground
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
 from portal.models import Client
+from portal.secrets import CannotOpen
 from portal.tenancy import WRITE, viewer_of
 
 FIRST_CLIENT = "My sites"
+# What a copy takes over; its settings without secrets, tags and probes besides.
+COPIED = (
+    "site", "service", "interval_seconds", "timeout_seconds", "confirmation_seconds", "confirmation_count", "recovery_seconds", "recovery_count",
+    "degraded_latency_ms", "degraded_loss_percent", "quorum", "distinct_networks", "severity", "parent", "template", "template_version", "runbook_url", "notes",
+    "flapping_changes", "flapping_window_seconds",
+)  # fmt: skip
 OUTCOMES = {0: "unknown", 1: "up", 2: "degraded", 3: "failing"}
 
 
@@ -37,15 +44,51 @@ def add(request: HttpRequest) -> HttpResponse:
     kind = (data or request.GET).get("kind", "http")
     kind = kind if kind in checks.KINDS else "http"
     monitor = Monitor(kind=kind, **defaults_of(kind))
+    initial: dict[str, Any] = {}
+    if data is None:
+        initial = {
+            "client": visit.whole(request.GET.get("client")),
+            settings_form.PREFIX + "url": request.GET.get("url"),
+        } | start_from(request, monitor)
+    form = MonitorForm(request, monitor, data, initial=initial or None)
+    return worked(request, form, new=True)
+
+
+def start_from(request: HttpRequest, monitor: Monitor) -> dict[str, Any]:
+    """`?template=3` fills a new monitor with that template's values; what else the form starts with."""
+    rows = MonitorTemplate.objects.for_user(request).filter(kind=monitor.kind)
+    template = rows.filter(pk=visit.whole(request.GET.get("template")) or 0).first()
+    if template is None:
+        return {}
+    templates.fill(monitor, template)
+    found: dict[str, Any] = {"template": template.pk, "tags": ", ".join(template.values.get("tags", ()))}
+    # A template of one client makes monitors of that client.
+    return found | ({"client": template.client_id} if template.client_id else {})
+
+
+@visit.page
+def clone(request: HttpRequest, pk: int) -> HttpResponse:
+    """`/monitors/7/clone/`: the form of a new monitor, filled with this one; its secrets are asked for, not copied."""
+    source = visit.found(Monitor.objects.for_user(request).select_related("client"), pk)
+    visit.require(request, WRITE, source)
+    try:
+        asked = frozenset(source.secrets.open())
+    except CannotOpen:
+        asked = services.secret_names(source.kind)
+    copied = {name: getattr(source, name) for name in COPIED}
     form = MonitorForm(
         request,
-        monitor,
-        data,
-        initial={"client": visit.whole(request.GET.get("client")), settings_form.PREFIX + "url": request.GET.get("url")}
-        if data is None
-        else None,
+        Monitor(kind=source.kind, config=dict(source.config), **copied),
+        request.POST if request.method == "POST" else None,
+        initial={
+            "client": source.client_id,
+            "name": f"{source.name[:110]} (copy)",
+            "tags": ", ".join(source.tags.values_list("name", flat=True)),
+            "probes": list(source.views.values_list("probe_id", flat=True)),
+        },
+        asked=asked,
     )
-    return worked(request, form, new=True)
+    return worked(request, form, new=True, of=source)
 
 
 @visit.page
@@ -96,8 +139,8 @@ def first_client(request: HttpRequest) -> Client:
     )
 
 
-def worked(request: HttpRequest, form: MonitorForm, *, new: bool) -> HttpResponse:
-    """Show the form, try what it says, or save it."""
+def worked(request: HttpRequest, form: MonitorForm, *, new: bool, of: Monitor | None = None) -> HttpResponse:
+    """Show the form, try what it says, or save it. `of`: the monitor that a new one is a copy of."""
     outcome: Outcome | None = None
     testing = request.method == "POST" and "test" in request.POST
     if form.is_bound and form.is_valid():
@@ -138,7 +181,11 @@ def worked(request: HttpRequest, form: MonitorForm, *, new: bool) -> HttpRespons
         ]
         if outcome
         else (),
-        "cancel_url": reverse("monitors") if new else reverse("monitor", args=[form.instance.pk]),
+        "cancel_url": reverse("monitor", args=[of.pk if of else form.instance.pk])
+        if of or not new
+        else reverse("monitors"),
+        "of": of,
+        "chosen_template": visit.whole(request.GET.get("template")),
         "crumb_name": "" if new else Monitor.objects.filter(pk=form.instance.pk).values_list("name", flat=True).first(),
     }
     fragment = "trial" if testing and request.htmx else ""
@@ -177,7 +224,9 @@ def saved(request: HttpRequest, form: MonitorForm) -> Monitor:
     )
     m.config = {**m.config, **m.secrets.open()}
     m.secrets = {}
-    tags = [t for t in form.cleaned_data["tags"].split(",") if t.strip()]
+    tags = [t.strip() for t in form.cleaned_data["tags"].split(",") if t.strip()]
+    if "template" in form.cleaned_data:
+        templates.follow(m, form.cleaned_data["template"], tags)
     with transaction.atomic():
         if m.client_id is None:
             m.client = first_client(request)

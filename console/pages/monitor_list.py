@@ -22,11 +22,21 @@ WORST = Case(
     When(state="down", then=Value(0)), When(state="degraded", then=Value(1)), When(state="unknown", then=Value(2)), When(state="pending", then=Value(3)),
     When(state="maintenance", then=Value(4)), When(state="up", then=Value(5)), default=Value(6), output_field=IntegerField(),
 )  # fmt: skip
+# What can be done to several at once, in the order of the menu; an ellipsis asks first.
+ACTS = (
+    ("pause", "Pause"),
+    ("resume", "Resume"),
+    ("check", "Check now"),
+    ("tag", "Add tags…"),
+    ("untag", "Remove tags…"),
+    ("move", "Move to a site or service…"),
+    ("delete", "Delete…"),
+)
 
 
 @visit.page
 def monitor_list(request: HttpRequest) -> HttpResponse:
-    """`/monitors/?state=&client=&kind=&tag=&q=&page=`; `state=unwell` is down, degraded or unknown."""
+    """`/monitors/?state=&client=&kind=&tag=&q=&page=`; `state=unwell` is down, degraded or unknown; `all=2` ticks all of page 2."""
     viewer = viewer_of(request)
     wish = request.GET
     rows = filtered(Monitor.objects.for_user(viewer), wish)
@@ -43,7 +53,13 @@ def monitor_list(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "rows": [
-            {"monitor": m, "kind": label_of(m.kind), "uptime": uptimes[m.pk]["30d"], "last": latest.get(m.pk)}
+            {
+                "monitor": m,
+                "kind": label_of(m.kind),
+                "uptime": uptimes[m.pk]["30d"],
+                "last": latest.get(m.pk),
+                "may": viewer.may(WRITE, m.client_id),
+            }
             for m in page.object_list
         ],
         "states": [(s.value, s.label) for s in State],
@@ -55,7 +71,10 @@ def monitor_list(request: HttpRequest) -> HttpResponse:
             .values_list("name", flat=True)[:100]
         ),
         "get": wish,
-        "filters": {k: v for k, v in wish.items() if k != "page" and v},
+        "filters": {k: v for k, v in wish.items() if k not in ("page", "all") and v},
+        # A refresh in place ticks nothing by itself: a row that was not there when somebody chose is not chosen.
+        "ticked": wish.get("all") == str(page.number) and not getattr(request, "htmx", None),
+        "acts": ACTS,
         "may_add": visit.may_any(request, WRITE),
     }
     return visit.show(request, "console/monitor_list.html", context, visit.wanted(request, "live"))

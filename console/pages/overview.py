@@ -11,8 +11,9 @@ from typing import Any
 from django.db.models import Case, Count, IntegerField, Value, When
 from django.http import HttpRequest, HttpResponse
 
+from alerts import escalating, outlook
 from alerts.engine import LADDER
-from alerts.models import Alert, Channel, Delivery, Trigger
+from alerts.models import Alert, Channel, Delivery, Run, Trigger
 from alerts.models.delivery import TOLD
 from console.pages.visit import clients_for, may_any, page, show, wanted
 from monitors.models import Monitor, Probe
@@ -22,7 +23,7 @@ from portal.mail import installation_server, stored_settings
 from portal.models import Worker
 from portal.tenancy import ACK, WRITE, Viewer, viewer_of
 
-MOST = 50
+MOST, MOST_UNANSWERED = 50, 10
 PROBE_STALE = timedelta(seconds=60)
 RECENT = 2000
 # Worst first. What the seven states call an alert of this severity.
@@ -43,6 +44,16 @@ WORDS = {
 BAD = (State.DOWN, State.DEGRADED, State.UNKNOWN)
 
 
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """What escalation does about it next. `whom` is empty where that is unknown or nobody."""
+
+    word: str
+    at: datetime | None = None
+    due: bool = False
+    whom: str = ""
+
+
 @dataclass(slots=True)
 class Problem:
     """One open alert as the overview tells it."""
@@ -58,6 +69,7 @@ class Problem:
     due: bool = False
     failed: Delivery | None = None
     explains: int = 0
+    climb: Climb | None = None
 
 
 @page
@@ -88,10 +100,17 @@ def overview(request: HttpRequest) -> HttpResponse:
         and not Worker.objects.filter(role__contains="probe", seen_at__gte=at - timedelta(seconds=15)).exists(),
         "sent": last_hour(viewer, at),
         "may_add": may_any(request, WRITE),
+        "unanswered": unanswered(viewer),
     }
     if not context["watched"]:
         context |= first_run(request, viewer)
     return show(request, "console/overview.html", context, wanted(request, "live"))
+
+
+def unanswered(viewer: Viewer) -> list[dict[str, Any]]:
+    """Open alerts that nobody answered although everybody was called, the oldest first."""
+    rows = escalating.exhausted_alerts().for_user(viewer).select_related("client").order_by("created_at", "pk")
+    return [{"alert": a, "may_ack": viewer.may(ACK, a.client_id)} for a in rows[:MOST_UNANSWERED]]
 
 
 def counted(viewer: Viewer) -> tuple[Counter[str], list[dict[str, Any]]]:
@@ -130,22 +149,46 @@ def problems_of(alerts: list[Alert], viewer: Viewer, at: datetime) -> list[Probl
         .annotate(n=Count("pk"))
     )
     explained = dict(held) if alerts else {}
+    climbs = climbs_of(alerts, viewer, at)
+    again = Run.objects.filter(alert__in=[a.pk for a in alerts if a.status == Alert.Status.ACKNOWLEDGED], ended_at=None)
+    called = set(again.values_list("alert_id", flat=True)) if alerts else set()
     return [
         _problem(
-            a, viewer, at, told[a.pk], explained.get(a.entity, 0) if a.event not in ("degraded", "flapping") else 0
+            a, viewer, at, told[a.pk], explained.get(a.entity, 0) if a.event not in ("degraded", "flapping") else 0,
+            climbs.get(a.pk), again=a.pk in called,
         )
         for a in alerts
-    ]
+    ]  # fmt: skip
 
 
-def _problem(a: Alert, viewer: Viewer, at: datetime, rows: Iterable[Delivery], explains: int) -> Problem:
+def climbs_of(alerts: list[Alert], viewer: Viewer, at: datetime) -> dict[int, Climb]:
+    """{alert: what escalation does next about it}, of runs that the viewer may read."""
+    runs = outlook.climbing_for(alerts, viewer)
+    coming = outlook.ahead(runs, {a.pk: a for a in alerts}, at)
+    found: dict[int, Climb] = {}
+    for run in runs:
+        step = coming.get(run.pk)
+        if step is None:
+            said = Climb(run.get_status_display().lower())
+        elif step.level == 0:
+            said = Climb("nobody answered", step.at, step.at <= at)
+        else:
+            said = Climb(f"level {step.level}", step.at, step.at <= at, "; ".join(step.whom[:2]))
+        if run.status == Run.Status.ACTIVE or run.alert_id not in found:
+            found.setdefault(run.alert_id, said)
+    return found
+
+
+def _problem(
+    a: Alert, viewer: Viewer, at: datetime, rows: Iterable[Delivery], explains: int, climb: Climb | None, *, again: bool
+) -> Problem:
     rows = list(rows)
     reached = list({d.destination_key: d for d in rows if d.state in TOLD}.values())
     waiting = min((d for d in rows if d.state in ("pending", "sending")), key=lambda d: d.next_attempt_at, default=None)
     return Problem(
-        alert=a, state=shape_of(a), word=word_of(a), may_ack=viewer.may(ACK, a.client_id) and a.status == Alert.Status.OPEN, may_silence=viewer.may(WRITE, a.client_id),
+        alert=a, state=shape_of(a), word=word_of(a), may_ack=viewer.may(ACK, a.client_id) and (a.status == Alert.Status.OPEN or again), may_silence=viewer.may(WRITE, a.client_id),
         due=waiting is not None and (waiting.state == "sending" or waiting.next_attempt_at <= at), told=reached[:2], more_told=max(0, len(reached) - 2), waiting=waiting,
-        failed=next((d for d in rows if d.state == "failed"), None), explains=explains,
+        failed=next((d for d in rows if d.state == "failed"), None), explains=explains, climb=climb,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What is quiet for now, until when, and what did it hide? Silences, their form with a preview, and cancel."""
+"""What is quiet for now, until when, and what did it hide? Silences, their form with a live preview, and cancel."""
 
 from __future__ import annotations
 
@@ -14,27 +14,18 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts import acts, engine, facts, filters, services
+from alerts import engine, facts, filters, planning, quiet
 from alerts.models import Alert, Delivery, Silence
 from console.pages import visit
-from console.pages.overview import shape_of, word_of
+from console.pages.maintenance import SHOWN, told, used
+from console.pages.quiet_form import DURATIONS, TimesForm, said
 from monitors.models import Monitor
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.models import Client
 from portal.tenancy import WRITE, viewer_of
 
-DURATIONS = (
-    ("1800", "30 minutes"),
-    ("3600", "1 hour"),
-    ("7200", "2 hours"),
-    ("14400", "4 hours"),
-    ("28800", "8 hours"),
-    ("86400", "1 day"),
-    ("604800", "1 week"),
-    ("recovered", "Until it has recovered"),
-    ("at", "Until a time"),
-)
+ENDS = (*DURATIONS[:-1], ("recovered", "Until it has recovered"), DURATIONS[-1])
 TONES = {"active": "maintenance", "upcoming": "info", "ended": "unknown", "cancelled": "unknown"}
 MOST = 200
 
@@ -67,6 +58,7 @@ def silence_list(request: HttpRequest) -> HttpResponse:
             "state": states[s.pk],
             "tone": TONES[states[s.pk]],
             "covers": covers(s, names),
+            "again": said(s),
             "hid": hid.get(s.pk, 0),
             "may_cancel": states[s.pk] in ("active", "upcoming") and viewer.may(WRITE, s.client_id),
         }
@@ -92,18 +84,33 @@ def covers(s: Silence, names: dict[int, str]) -> str:
     return ", ".join(said) or "everything"
 
 
-class SilenceForm(forms.Form):
+@visit.page
+def silence(request: HttpRequest, pk: int) -> HttpResponse:
+    """`/silences/3/`: what it makes quiet, and what it hid."""
+    viewer, at = viewer_of(request), database_now()
+    row = visit.found(Silence.objects.for_user(viewer).select_related("client"), pk)
+    state = facts.silence_state(row, at)
+    of = row.matchers.get("client")
+    names = Client.objects.for_user(viewer).filter(pk=of if isinstance(of, int) else 0).values_list("pk", "name")
+    alerts = list(quiet.hidden(row, viewer).select_related("client")[: SHOWN + 1])
+    context = {
+        "row": row,
+        "state": state,
+        "tone": TONES[state],
+        "covers": covers(row, dict(names)),
+        "again": said(row),
+        "coming": engine.coming(facts.times(row), at) if row.cancelled_at is None and row.recurrence else [],
+        "alerts": [told(a) for a in alerts[:SHOWN]],
+        "more_alerts": len(alerts) > SHOWN,
+        "may": state in ("active", "upcoming") and viewer.may(WRITE, row.client_id),
+    }
+    return visit.show(request, "console/silence.html", context)
+
+
+class SilenceForm(TimesForm):
     """What is to be quiet, why, and how long. Every filled field must match."""
 
     reason = forms.CharField(max_length=300, help_text="Why, for whoever wonders at night.")
-    duration = forms.ChoiceField(choices=DURATIONS, initial="3600", label="How long")
-    ends_at = forms.DateTimeField(
-        required=False,
-        label="Until",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text="Only with “Until a time”.",
-        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
-    )
     client = forms.ModelChoiceField(Client.objects.none(), required=False, empty_label="All clients")
     entity_id = forms.CharField(
         required=False, max_length=200, label="What", help_text="Name or number of a monitor; empty: all."
@@ -114,80 +121,88 @@ class SilenceForm(forms.Form):
         required=False, choices=[("", "All"), *((s, s.capitalize()) for s in filters.SEVERITIES)]
     )
     tag = forms.CharField(required=False, max_length=50)
+    MATCHERS = ("entity_id", "entity_type", "source", "severity", "tag")
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(request, *args, **kwargs)
         fields: Any = self.fields
+        fields["duration"].choices = ENDS
         fields["client"].queryset = visit.clients_for(request, WRITE)
         if not viewer_of(request).msp_role:
             fields["client"].required, fields["client"].empty_label = True, None
 
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        if values.get("duration") == "at" and not values.get("ends_at"):
-            self.add_error("ends_at", "Say until when.")
-        return values
+    def sections(self) -> list[tuple[str, list[forms.BoundField], bool]]:
+        """Why and what, then how long; later, again and finer behind a click."""
+
+        def part(*names: str) -> list[forms.BoundField]:
+            return [self[n] for n in names]
+
+        finer, again = part("source", "severity", "tag"), part("starts_at", "repeat", *self.AGAIN, "timezone")
+        return [
+            ("", part("reason", "client", "entity_id", "duration", "ends_at"), False),
+            ("Only some of its alerts", finer, not used(self, finer)),
+            ("Later, or again and again", again, not used(self, again[:-1])),
+        ]
 
     def matchers(self) -> dict[str, Any]:
         """As the service takes them."""
-        given = {
-            name: self.cleaned_data[name]
-            for name in ("entity_id", "entity_type", "source", "severity", "tag")
-            if self.cleaned_data.get(name)
-        }
-        return given
-
-    def end(self) -> dict[str, Any]:
-        """Exactly one end."""
-        wish = self.cleaned_data["duration"]
-        if wish == "recovered":
-            return {"until_recovered": True}
-        return {"ends_at": self.cleaned_data["ends_at"]} if wish == "at" else {"duration_seconds": int(wish)}
+        return {name: self.cleaned_data[name] for name in self.MATCHERS if self.cleaned_data.get(name)}
 
 
 @visit.page
 def add(request: HttpRequest) -> HttpResponse:
-    """`/silences/add/?alert=9` or `?monitor=7`: filled in from what it is about. A POST with `preview` stores nothing."""
+    """`/silences/add/?alert=9`, `?monitor=7` or `?entity=monitor:7`: filled in from what it is about.
+
+    A POST with `preview` stores nothing; by HTMX it answers the panel alone.
+    """
     if not visit.may_any(request, WRITE):
         raise PermissionDenied
     about, initial = filled(request)
     form = SilenceForm(request, request.POST if request.method == "POST" else None, initial=initial)
-    hides: list[dict[str, Any]] | None = None
+    if "preview" in request.POST:  # the reason changes nothing about what it covers
+        form.fields["reason"].required = False
+    seen: dict[str, Any] | None = None
     if form.is_bound and form.is_valid():
-        client = form.cleaned_data["client"]
+        client, at = form.cleaned_data["client"], database_now()
         visit.require(request, WRITE, client.pk if client else None)
+        values = {
+            "matchers": form.matchers(),
+            "client": client,
+            "reason": form.cleaned_data["reason"],
+            **form.times(at),
+        }
         try:
             if "preview" in request.POST:
-                hides = would_hide(request, form.matchers(), client, database_now())
+                seen = previewed(request, planning.silence(at=at, **{**values, "reason": "Preview"}), at)
             else:
-                row = services.save_silence(
-                    by=Actor.of(request),
-                    at=database_now(),
-                    reason=form.cleaned_data["reason"],
-                    matchers=form.matchers(),
-                    client=client,
-                    owner=str(request.user),
-                    **form.end(),
-                )
-                end = (
-                    f"until {timezone.localtime(row.ends_at):%d %b %H:%M}" if row.ends_at else "until it has recovered"
-                )
-                messages.success(request, f"Quiet {end}. Alerts are kept, messages held.")
+                row = quiet.save_silence(by=Actor.of(request), at=at, owner=str(request.user), **values)
+                messages.success(request, f"{summary(row, at)} Alerts are kept, messages held.")
                 return redirect("silences")
         except ValidationError as error:
-            visit.spread_errors(
-                form, error, lambda name: "duration" if name == "duration_seconds" else name.removeprefix("matchers.")
-            )
-    return render(
-        request,
-        "console/silence_form.html",
-        {"form": form, "hides": hides, "about": about, "cancel_url": reverse("silences")},
-        status=400 if form.errors else 200,
+            visit.spread_errors(form, error, lambda name: NAMES.get(name, name.removeprefix("matchers.")))
+    context = {"form": form, "preview": seen, "about": about, "cancel_url": reverse("silences")}
+    if getattr(request, "htmx", None) and "preview" in request.POST:
+        return visit.show(request, "console/silence_form.html", context, "preview")
+    return render(request, "console/silence_form.html", context, status=400 if form.errors else 200)
+
+
+NAMES = {"duration_seconds": "duration", "until_recovered": "duration", "recurrence": "rule"}
+
+
+def summary(row: Silence, at: datetime) -> str:
+    """When it is quiet, in a sentence."""
+    if row.starts_at > at:
+        return f"Quiet from {timezone.localtime(row.starts_at):%d %b %H:%M}."
+    return (
+        f"Quiet until {timezone.localtime(row.ends_at):%d %b %H:%M}."
+        if row.ends_at
+        else "Quiet until it has recovered."
     )
 
 
 def filled(request: HttpRequest) -> tuple[str, dict[str, Any]]:
     """(what it is about, in words; the form) as an alert's or a monitor's button wants it."""
+    noun, _, identity = request.GET.get("entity", "").partition(":")
     a = (
         Alert.objects.for_user(request)
         .filter(pk=visit.whole(request.GET.get("alert")) or 0)
@@ -201,32 +216,38 @@ def filled(request: HttpRequest) -> tuple[str, dict[str, Any]]:
             "entity_type": a.entity_type,
             "source": a.source,
         }
+    by_entity = visit.whole(identity) if noun in ("monitor", *filters.SOURCES[:4]) else None
     m = (
         Monitor.objects.for_user(request)
-        .filter(pk=visit.whole(request.GET.get("monitor")) or 0)
+        .filter(pk=visit.whole(request.GET.get("monitor")) or by_entity or 0)
         .select_related("client")
         .first()
     )
     if m is not None:
-        return f"{m.client.name} · {m.name}", {"client": m.client_id, "entity_id": str(m.pk), "entity_type": "monitor"}
+        wish = {"client": m.client_id, "entity_id": str(m.pk), "entity_type": "monitor"}
+        return f"{m.client.name} · {m.name}", wish | ({"source": noun} if noun in filters.SOURCES else {})
+    if noun in filters.ENTITY_TYPES and identity:
+        return f"{noun} {identity}", {"entity_id": identity[:200], "entity_type": noun}
     return "", {"client": visit.whole(request.GET.get("client"))}
 
 
-def would_hide(
-    request: HttpRequest, matchers: dict[str, Any], client: Client | None, at: datetime
-) -> list[dict[str, Any]]:
-    """The open alerts that it covers, and those of the last week: by the rule that holds for real."""
-    wish = facts.matcher(Silence(pk=0, client=client, matchers=filters.matchers(matchers)))
-    rows = list(
-        Alert.objects.for_user(request)
-        .filter(Q(resolved_at=None) | Q(created_at__gte=at - timedelta(days=7)))
-        .order_by("-pk")[:500]
-    )
-    around = facts.around(rows)
-    covered = [a for a in rows if engine.matches(wish, around.of(a, at))]
-    return [
-        {"alert": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in covered[:50]
-    ]
+def previewed(request: HttpRequest, row: Silence, at: datetime) -> dict[str, Any]:
+    """What it would cover and when: monitors, open alerts, and alerts of the last week, by the rules that hold for real."""
+    viewer = viewer_of(request)
+    seen = quiet.preview(row, viewer=viewer, at=at)
+    week = Alert.objects.for_user(viewer).filter(resolved_at__isnull=False, created_at__gte=at - timedelta(days=7))
+    return {
+        "monitors": seen.monitors[:SHOWN],
+        "monitor_count": seen.monitor_count,
+        "more_monitors": max(0, seen.monitor_count - SHOWN),
+        "alerts": [told(a) for a in seen.alerts[:SHOWN]],
+        "alert_count": len(seen.alerts),
+        "recent": [told(a) for a in quiet.covered(week.order_by("-pk")[:500], row)[:SHOWN]],
+        "coming": seen.occurrences,
+        "endless": row.ends_at is None,
+        "again": said(row),
+        "zone": row.timezone,
+    }
 
 
 @visit.page
@@ -240,5 +261,5 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         reverse("silences"),
         "Cancelled. What still fires is told now.",
-        lambda: acts.cancel_silence(row, by=Actor.of(request), at=database_now()) and None,
+        lambda: quiet.cancel_silence(row, by=Actor.of(request), at=database_now()) and None,
     )

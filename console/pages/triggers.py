@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 
-from alerts import engine, facts, filters, services
-from alerts.models import Alert, Channel, Trigger
+from alerts import facts, filters, matching, services
+from alerts.models import Channel, Trigger
 from console.pages import visit
 from console.pages.channels import asked
+from console.pages.overview import shape_of, word_of
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.models import Client, Contact, ContactGroup
-from portal.tenancy import WRITE, viewer_of
+from portal.tenancy import WRITE, Viewer, viewer_of
 
-WEEK = timedelta(days=7)
 MOST = 500
+PICKS = {"class": "picks"}  # long lists scroll by themselves
 DAYS = (("0", "Mon"), ("1", "Tue"), ("2", "Wed"), ("3", "Thu"), ("4", "Fri"), ("5", "Sat"), ("6", "Sun"))
 
 
@@ -37,20 +36,32 @@ def trigger_list(request: HttpRequest) -> HttpResponse:
         .prefetch_related("channels", "contacts", "groups__contacts")
         .order_by("client__name", "name")[:MOST]
     )
-    counts, all_ = matched(rows, viewer)
+    seen = matching.recent(viewer, database_now())
     shown = [
         {
             "trigger": t,
             "which": which(t),
-            "to": [*t.channels.all(), *t.contacts.all(), *t.groups.all()],
-            "matched": counts[t.pk],
+            "to": goes_to(t, viewer),
+            "matched": len(seen.wanted_by(facts.rule(t, {}))),
             "may": viewer.may(WRITE, t.client_id),
         }
         for t in rows
     ]
     return visit.show(
-        request, "console/triggers.html", {"rows": shown, "alerts": all_, "may_add": visit.may_any(request, WRITE)}
+        request,
+        "console/triggers.html",
+        {"rows": shown, "alerts": len(seen.alerts), "cut": seen.cut, "may_add": visit.may_any(request, WRITE)},
     )
+
+
+def goes_to(t: Trigger, viewer: Viewer) -> list[dict[str, str]]:
+    """Whom it tells, each with their page where the visitor may open it."""
+    found = [
+        *((c, "channel_edit", viewer.may(WRITE, c.client_id)) for c in t.channels.all()),
+        *((c, "contact", viewer.sees(c.client_id)) for c in t.contacts.all()),
+        *((g, "contact_group", viewer.may(WRITE, g.client_id)) for g in t.groups.all()),
+    ]
+    return [{"name": str(row), "url": reverse(page, args=[row.pk]) if may else ""} for row, page, may in found]
 
 
 def which(t: Trigger) -> list[str]:
@@ -72,16 +83,6 @@ def which(t: Trigger) -> list[str]:
     return said
 
 
-def matched(rows: Iterable[Trigger], viewer: Any) -> tuple[dict[int, int], int]:
-    """(alerts of the last week that each trigger wants, alerts looked at): by the rules that route for real."""
-    since = database_now() - WEEK
-    alerts = list(Alert.objects.for_user(viewer).filter(created_at__gte=since).order_by("-pk")[:MOST])
-    around = facts.around(alerts)
-    seen = [(around.of(a, a.created_at), a.created_at) for a in alerts]
-    rules = {t.pk: facts.rule(t, {}) for t in rows}
-    return {pk: sum(not engine.refuses(rule, f, at) for f, at in seen) for pk, rule in rules.items()}, len(alerts)
-
-
 class TriggerForm(forms.Form):
     """Which alerts, to whom, when."""
 
@@ -97,16 +98,23 @@ class TriggerForm(forms.Form):
         help_text="None ticked: all.",
     )
     channels = forms.ModelMultipleChoiceField(
-        Channel.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
+        Channel.objects.none(), required=False, widget=forms.CheckboxSelectMultiple(attrs=PICKS)
     )
     contacts = forms.ModelMultipleChoiceField(
         Contact.objects.none(),
         required=False,
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple(attrs=PICKS),
         help_text="Told by their own ways and rules.",
     )
     groups = forms.ModelMultipleChoiceField(
-        ContactGroup.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
+        ContactGroup.objects.none(), required=False, widget=forms.CheckboxSelectMultiple(attrs=PICKS)
+    )
+    reminder_minutes = forms.IntegerField(
+        required=False,
+        min_value=services.SHORTEST_REMINDER,
+        max_value=services.LONGEST_REMINDER,
+        label="Remind every (min)",
+        help_text="Say it again while nobody has acknowledged. Empty: once.",
     )
     notify_on_resolve = forms.BooleanField(required=False, initial=True, label="Also tell when it has recovered")
     enabled = forms.BooleanField(required=False, initial=True)
@@ -135,7 +143,9 @@ class TriggerForm(forms.Form):
     from_time = forms.TimeField(required=False, label="From", widget=forms.TimeInput(attrs={"type": "time"}))
     until_time = forms.TimeField(required=False, label="Until", widget=forms.TimeInput(attrs={"type": "time"}))
     timezone = forms.CharField(max_length=64, initial="UTC", label="Time zone")
-    FIRST = ("client", "name", "filter_severities", "channels", "contacts", "groups", "notify_on_resolve", "enabled")
+    FIRST = (
+        "client", "name", "filter_severities", "channels", "contacts", "groups", "reminder_minutes", "notify_on_resolve", "enabled",
+    )  # fmt: skip
 
     def __init__(self, request: HttpRequest, row: Trigger | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -203,6 +213,7 @@ def worked(request: HttpRequest, row: Trigger | None) -> HttpResponse:
                 "timezone",
                 "enabled",
                 "notify_on_resolve",
+                "reminder_minutes",
             )
         }
         initial |= {
@@ -213,25 +224,50 @@ def worked(request: HttpRequest, row: Trigger | None) -> HttpResponse:
             name: list(getattr(row, name).values_list("pk", flat=True)) for name in ("channels", "contacts", "groups")
         }
     form = TriggerForm(request, row, request.POST if request.method == "POST" else None, initial=initial)
+    wish = request.method == "POST" and "preview" in request.POST
+    preview = None
+    if wish:
+        form.fields["name"].required = False  # not needed to try it
     if form.is_bound and form.is_valid():
         values = form.values()
-        if row is None:
-            visit.require(request, WRITE, values["client"].pk if values["client"] else None)
         try:
-            saved = services.save_trigger(row, by=Actor.of(request), **values)
+            if not wish:
+                return saved(request, row, values)
+            preview = tried(request, row, values)
         except ValidationError as error:
-            visit.spread_errors(
-                form,
-                error,
-                lambda name: {"channel_ids": "channels", "contact_ids": "contacts", "group_ids": "groups"}.get(
-                    name, name
-                ),
-            )
-        else:
-            messages.success(request, f"{saved.name} was saved.")
-            return redirect("triggers")
-    context = {"form": form, "row": row, "which": which(row) if row else [], "cancel_url": reverse("triggers")}
-    return render(request, "console/trigger_form.html", context, status=400 if form.errors else 200)
+            visit.spread_errors(form, error, lambda name: FIELDS.get(name, name))
+    if preview is None and row is not None and not form.is_bound:
+        preview = tried(request, row, {})
+    context = {
+        "form": form, "row": row, "which": which(row) if row else [], "cancel_url": reverse("triggers"), "preview": preview,
+        "days": matching.WEEK.days, "most": matching.MOST,
+    }  # fmt: skip
+    fragment = "preview" if wish and getattr(request, "htmx", None) else ""
+    failed = bool(form.errors) and not fragment
+    return visit.show(request, "console/trigger_form.html", context, fragment, status=400 if failed else 200)
+
+
+FIELDS = {"channel_ids": "channels", "contact_ids": "contacts", "group_ids": "groups"}
+
+
+def tried(request: HttpRequest, row: Trigger | None, values: dict[str, Any]) -> dict[str, Any]:
+    """Which alerts of the last week a trigger with these values would have wanted. Nothing is stored."""
+    rule = matching.trial(values, row)
+    seen = matching.recent(viewer_of(request), database_now())
+    wanted = seen.wanted_by(rule)
+    return {
+        "matched": len(wanted), "all": len(seen.alerts), "cut": seen.cut, "more": max(0, len(wanted) - matching.SHOWN),
+        "alerts": [{"alert": a, "state": shape_of(a), "word": "Resolved" if a.is_resolved else word_of(a)} for a in wanted[: matching.SHOWN]],
+    }  # fmt: skip
+
+
+def saved(request: HttpRequest, row: Trigger | None, values: dict[str, Any]) -> HttpResponse:
+    """Save it, and back to the list."""
+    if row is None:
+        visit.require(request, WRITE, values["client"].pk if values["client"] else None)
+    made = services.save_trigger(row, by=Actor.of(request), **values)
+    messages.success(request, f"{made.name} was saved.")
+    return redirect("triggers")
 
 
 @visit.page

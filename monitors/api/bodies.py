@@ -16,14 +16,13 @@ from django.core.exceptions import ValidationError as Invalid
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from monitors import checks, history, services
-from monitors.models import Monitor, Probe, Result
-from portal.api.serializers import TagNames, TenantSerializer, is_masked
+from monitors import checks, history, rules, services
+from monitors.models import Monitor, MonitorTemplate, Probe, Result
+from portal.api.serializers import OwnRow, TagNames, TenantSerializer, is_masked
 from portal.clock import database_now
 from portal.secrets import MASK, CannotOpen
 
 LARGEST_CONFIG = 128  # keys; every kind has fewer
-EXCLUSIVE = {"heartbeat": ("period_seconds", "schedule")}  # giving one of these takes the other away
 
 
 class Finite(serializers.FloatField):
@@ -98,9 +97,8 @@ def merged_config(kind: str, old: dict[str, Any], given: dict[str, Any]) -> dict
     """
     given = _flat_auth(given) if kind == "http" else given
     values = dict(old)
-    for one, other in (EXCLUSIVE.get(kind, ()), EXCLUSIVE.get(kind, ())[::-1]) if kind in EXCLUSIVE else ():
-        if given.get(one) is not None and given.get(other) is None:
-            values.pop(other, None)
+    for name in rules.ousted(kind, given):
+        values.pop(name, None)
     for key, value in given.items():
         if is_masked(value):
             continue
@@ -142,6 +140,16 @@ class ProbeSlugs(serializers.ListField):
         return sorted(view.probe.slug for view in m.views.all())
 
 
+class TemplateId(OwnRow):
+    """A template that the caller sees. The one it follows already may be sent back also by somebody who does not see it."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        m = getattr(self.parent, "instance", None)
+        if isinstance(m, Monitor) and m.template_id is not None and data == m.template_id:
+            return m.template
+        return super().to_internal_value(data)
+
+
 class MonitorSerializer(TenantSerializer):
     """A monitor: what is watched, how, and (read only) what is seen."""
 
@@ -153,6 +161,12 @@ class MonitorSerializer(TenantSerializer):
     )
     timeout_seconds = Finite(required=False)
     degraded_loss_percent = Finite(required=False, allow_null=True, min_value=0, max_value=100)
+    template = TemplateId(
+        queryset=MonitorTemplate.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="Whose values it follows; they come by POST monitor-templates/{id}/roll-out.",
+    )
     probes = ProbeSlugs(required=False, max_length=100, help_text="Slugs.")
     tags = TagNames()
     has_secret = serializers.SerializerMethodField()
@@ -165,7 +179,7 @@ class MonitorSerializer(TenantSerializer):
         fields = [
             "id", "client", "site", "service", "name", "kind", "slug", "config", "has_secret", "interval_seconds", "timeout_seconds", "confirmation_seconds",
             "confirmation_count", "recovery_seconds", "recovery_count", "degraded_latency_ms", "degraded_loss_percent", "quorum", "distinct_networks", "probes",
-            "severity", "parent", "runbook_url", "notes", "tags", "enabled", "flapping_changes", "flapping_window_seconds", "state", "state_since", "state_reason",
+            "severity", "parent", "template", "template_version", "runbook_url", "notes", "tags", "enabled", "flapping_changes", "flapping_window_seconds", "state", "state_since", "state_reason",
             "last_result", "uptime", "uuid", "ping_url", "created_at",
         ]  # fmt: skip
         read_only_fields = ["state", "state_since", "state_reason", "uuid", "created_at"]

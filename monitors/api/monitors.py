@@ -13,7 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from monitors import history, services
+from monitors import bulk, history, services, templates
+from monitors.api.actions import ActionSerializer, OutcomeSerializer, chosen, outcome_body
 from monitors.api.bodies import MonitorSerializer, ResultSerializer, Seen, slugs
 from monitors.api.filters import MonitorFilter
 from monitors.api.seen import (
@@ -29,7 +30,7 @@ from portal.api.base import TenantViewSet
 from portal.api.errors import bad, dotted, of_django
 from portal.clock import database_now
 
-MOST_AT_ONCE = 200
+MOST_AT_ONCE = bulk.MOST
 
 
 class Monitors(TenantViewSet):
@@ -69,10 +70,10 @@ class Monitors(TenantViewSet):
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         values = dict(serializer.validated_data)
-        tags, probes = values.pop("tags", ()), values.pop("probes", None)
+        tags, probes, template = values.pop("tags", ()), values.pop("probes", None), values.pop("template", None)
         wanted = services.probes_for(self.viewer, probes, values["client"].pk) if probes is not None else None
         m = services.save(
-            Monitor(**values),
+            templates.follow(Monitor(**values), template, tags),
             by=self.actor,
             at=database_now(),
             tags=tags,
@@ -84,6 +85,7 @@ class Monitors(TenantViewSet):
     def perform_update(self, serializer: BaseSerializer) -> None:
         values, m = dict(serializer.validated_data), serializer.instance
         tags, probes, config = values.pop("tags", None), values.pop("probes", None), values.pop("config", None)
+        follows, template = "template" in values, values.pop("template", None)
         wanted = services.probes_for(self.viewer, probes, m.client_id) if probes is not None else None
         trusted = True if self.viewer.msp_role else m.trusted
         if config is not None:
@@ -93,6 +95,8 @@ class Monitors(TenantViewSet):
             m.config, m.secrets = config, {}
         for name, value in values.items():
             setattr(m, name, value)
+        if follows:
+            templates.follow(m, template, tags if tags is not None else [tag.name for tag in m.tags.all()])
         services.save(m, by=self.actor, at=database_now(), tags=tags, probes=wanted, trusted=trusted)
         serializer.instance = self._again(m)
         serializer.context.pop("seen", None)
@@ -136,6 +140,24 @@ class Monitors(TenantViewSet):
         body.is_valid(raise_exception=True)
         services.push(m, at=database_now(), **body.validated_data)
         return self._shown(m, 202)
+
+    @extend_schema(request=ActionSerializer, responses=OutcomeSerializer)
+    @action(detail=False, methods=["post"], filterset_class=None, pagination_class=None)
+    def actions(self, request: Request) -> Response:
+        """One action on up to 200 monitors: pause, resume, check, tag, untag, move, delete. Each by itself; the answer says which were not, and why."""
+        body = ActionSerializer(data=request.data, context=self.get_serializer_context())
+        body.is_valid(raise_exception=True)
+        values = body.validated_data
+        wish = bulk.Wish(values["tags"], {name: values[name] for name in ("site", "service") if name in values})
+        outcome = bulk.act(
+            values["action"],
+            chosen(self.get_queryset(), values["ids"], "ids"),
+            wish,
+            viewer=self.viewer,
+            by=self.actor,
+            at=database_now(),
+        )
+        return Response(outcome_body(outcome))
 
     # --- What was seen ----------------------------------------------------------------------------------------------
     @extend_schema(

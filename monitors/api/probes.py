@@ -7,29 +7,34 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import django_filters
+from django.db import transaction
 from django.utils.text import slugify
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import mixins, serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.serializers import BaseSerializer
 
+from monitors import remote
 from monitors.api.filters import by_id
+from monitors.api.probe_programs import ProbePrograms
 from monitors.models import Probe, ProbeState
 from portal import bells, services
 from portal.api.base import ReadOnlyTenantViewSet, TenantViewSet
-from portal.api.serializers import TenantSerializer
+from portal.api.serializers import TagNames, TenantSerializer
 from portal.clock import database_now
 from portal.outbound.guard import parse_host
 from portal.tenancy import WRITE
 
 SILENT = timedelta(seconds=60)  # a probe reports each few seconds
-HEALTH = ("ok", "blind", "silent", "never_seen", "disabled")
+HEALTH = ("ok", "blind", "silent", "never_seen", "revoked", "disabled")
 
 
 def health(probe: Probe, at: Any) -> str:
     """One word of HEALTH for a probe at a moment."""
     if not probe.enabled:
         return "disabled"
+    if probe.revoked_at is not None:
+        return "revoked"
     if probe.last_seen_at is None:
         return "never_seen"
     if at - probe.last_seen_at > SILENT:
@@ -65,16 +70,23 @@ class ProbeSerializer(TenantSerializer):
     anchors = serializers.ListField(
         child=serializers.CharField(max_length=300, validators=[check_anchor]), required=False, max_length=10
     )
+    tags = TagNames()
+    enrol_token = serializers.CharField(
+        read_only=True, help_text="In the answer to POST only, shown once: `watchkeeper-probe enroll URL TOKEN`."
+    )
+    said = serializers.JSONField(source="health", read_only=True, help_text="What its program says of itself.")
     health = serializers.SerializerMethodField()
     blind = serializers.SerializerMethodField()
 
     class Meta:
         model = Probe
         fields = [
-            "id", "name", "slug", "client", "network", "built_in", "enabled", "anchors", "health", "blind", "blind_since", "blind_reason", "last_seen_at", "version",
-            "clock_offset_ms", "created_at",
+            "id", "name", "slug", "client", "network", "built_in", "enabled", "anchors", "tags", "health", "blind", "blind_since", "blind_reason", "last_seen_at", "version",
+            "clock_offset_ms", "enrolled_at", "revoked_at", "hostname", "platform", "said", "enrol_token", "created_at",
         ]  # fmt: skip
-        read_only_fields = ["built_in", "blind_since", "blind_reason", "last_seen_at", "version", "clock_offset_ms"]
+        read_only_fields = [
+            "built_in", "blind_since", "blind_reason", "last_seen_at", "version", "clock_offset_ms", "enrolled_at", "revoked_at", "hostname", "platform",
+        ]  # fmt: skip
         fixed = ("client", "slug")
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -100,7 +112,8 @@ class ProbeSerializer(TenantSerializer):
     def to_representation(self, probe: Probe) -> dict[str, Any]:
         body = super().to_representation(probe)
         if not self.viewer.msp_role:
-            body.pop("anchors")
+            for name in ("anchors", "hostname", "platform", "said"):
+                body.pop(name)
         return body
 
 
@@ -115,10 +128,10 @@ class ProbeFilter(django_filters.FilterSet):
         fields: list[str] = []
 
 
-class Probes(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadOnlyTenantViewSet):
+class Probes(ProbePrograms, mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadOnlyTenantViewSet):
     """Where checks are made from. Made and changed by our staff only."""
 
-    queryset = Probe.objects.all()
+    queryset = Probe.objects.prefetch_related("tags")
     serializer_class = ProbeSerializer
     filterset_class = ProbeFilter
     create, update = TenantViewSet.create, TenantViewSet.update
@@ -129,7 +142,10 @@ class Probes(mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadOnlyTenantVie
             raise PermissionDenied("Only our own staff may make or change probes.")
 
     def perform_create(self, serializer: BaseSerializer) -> None:
-        serializer.instance = services.create(Probe, by=self.actor, **serializer.validated_data)
+        with transaction.atomic():
+            probe = services.create(Probe, by=self.actor, **serializer.validated_data)
+            probe.enrol_token = remote.new_token(probe, by=self.actor, at=database_now())
+        serializer.instance = probe
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         self.check_owner(serializer)

@@ -17,14 +17,14 @@ from portal.clock import database_now
 
 
 class WouldTell(serializers.Serializer):
-    """Somebody who would hear of it."""
+    """Somebody who would hear of it, by a trigger or by escalation while nobody answers; the soonest first."""
 
     at_seconds = serializers.IntegerField(help_text="After it is confirmed.")
     channel = serializers.IntegerField()
     channel_name = serializers.CharField()
     contact = serializers.IntegerField(allow_null=True)
     contact_name = serializers.CharField(allow_null=True)
-    via = serializers.CharField()
+    via = serializers.CharField(help_text="`trigger …`, or `policy …, level 2` of its first pass.")
 
 
 class HeldBack(serializers.Serializer):

@@ -3,16 +3,28 @@
 from typing import Any
 
 from .base import Check, CheckConfig, Context, Outcome, Status, complaints, limit
+from .container import ContainerCheck
 from .dns import DnsCheck
 from .domain import DomainCheck
 from .group import GroupCheck
+from .grpc import GrpcCheck
 from .heartbeat import HeartbeatCheck
+from .host import HostCheck
 from .http import HttpCheck
 from .icmp import IcmpCheck
+from .imap import ImapCheck
+from .mysql import MysqlCheck
+from .ntp import NtpCheck
+from .postgres import PostgresCheck
 from .push import PushCheck
+from .redis import RedisCheck
 from .smtp import SmtpCheck
+from .snmp import SnmpCheck
+from .ssh import SshCheck
 from .tcp import TcpCheck
 from .tls import TlsCheck
+from .udp import UdpCheck
+from .websocket import WebsocketCheck
 
 KINDS: dict[str, type[Check]] = {
     "http": HttpCheck,
@@ -22,9 +34,21 @@ KINDS: dict[str, type[Check]] = {
     "tls": TlsCheck,
     "domain": DomainCheck,
     "smtp": SmtpCheck,
+    "imap": ImapCheck,
+    "ssh": SshCheck,
+    "udp": UdpCheck,
+    "ntp": NtpCheck,
+    "snmp": SnmpCheck,
+    "postgres": PostgresCheck,
+    "mysql": MysqlCheck,
+    "redis": RedisCheck,
+    "grpc": GrpcCheck,
+    "websocket": WebsocketCheck,
     "heartbeat": HeartbeatCheck,
     "push": PushCheck,
     "group": GroupCheck,
+    "host": HostCheck,
+    "container": ContainerCheck,
 }
 
 

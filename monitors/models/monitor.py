@@ -71,6 +71,11 @@ class Monitor(models.Model):
         help_text="Whose values it follows when they are rolled out.",
     )  # fmt: skip
     template_version = models.PositiveIntegerField(null=True, editable=False)
+    probe_rule = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Where it is watched from: {"probes": ["local"]} or {"tags": ["eu"], "any": 3}.',
+    )
     in_maintenance = models.BooleanField(default=False, editable=False)
     runbook_url = models.URLField(max_length=500, blank=True)
     notes = models.TextField(blank=True)

@@ -43,7 +43,23 @@ class Probe(models.Model):
     blind_reason = models.CharField(max_length=300, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, editable=False)
     version = models.CharField(max_length=40, blank=True, editable=False)
-    clock_offset_ms = models.IntegerField(null=True, editable=False)
+    clock_offset_ms = models.IntegerField(null=True, editable=False, help_text="Its own clock against ours.")
+    tags = models.ManyToManyField("portal.Tag", blank=True)
+    # Who it is. Its key is made on its own machine; ours is pinned there.
+    public_key = models.CharField(max_length=64, blank=True, editable=False, help_text="Ed25519, base64.")
+    enrolled_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    instance = models.CharField(
+        max_length=32, blank=True, editable=False, help_text="The process that speaks for it now."
+    )
+    counter = models.BigIntegerField(
+        default=0, editable=False, help_text="The last request's; an older one is a replay."
+    )
+    result_seq = models.BigIntegerField(default=0, editable=False, help_text="The last result that was taken over.")
+    assignment_version = models.PositiveIntegerField(default=1, editable=False)
+    hostname = models.CharField(max_length=120, blank=True, editable=False)
+    platform = models.CharField(max_length=200, blank=True, editable=False)
+    health = models.JSONField(default=dict, editable=False, help_text="What it says of itself: lag, spool, memory …")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -51,6 +67,41 @@ class Probe(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ProbeJob(models.Model):
+    """Something that one probe is asked to do once: look around its network, diagnose, carry out a step."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        TAKEN = "taken", "Under way"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+        REFUSED = "refused", "Refused by the probe"
+        EXPIRED = "expired", "Expired"
+        UNKNOWN = "unknown", "Outcome unknown"
+
+    tenant_path = "probe__client"
+    objects = TenantManager()
+
+    probe = models.ForeignKey(Probe, models.CASCADE, related_name="jobs")
+    kind = models.CharField(max_length=24)
+    body = models.JSONField(default=dict)
+    key = models.CharField(max_length=80, unique=True, help_text="One job per key, however often it is asked for.")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    requested_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    taken_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    result = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["probe"], condition=Q(state="waiting"), name="job_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.probe}: {self.get_state_display()}"
 
 
 class Status(models.IntegerChoices):

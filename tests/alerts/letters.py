@@ -99,7 +99,7 @@ def deliver(channel: HttpChannel, message: Message, reach: Reach = LOOPBACK) -> 
     async def go() -> Receipt:
         engine = HttpEngine(max_inflight=2)
         try:
-            return channel.read(await engine.fetch(channel.request(message), reach))
+            return await channel.deliver(message, lambda request: engine.fetch(request, reach))
         except OutboundError as error:
             raise channel.failed(error) from None
         finally:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from alerts import limits
 from alerts.channels import KINDS
-from alerts.models import Channel, Delivery
+from alerts.models import Channel, Delivery, Usage
+from portal.clock import database_now
 from portal.models import AuditEntry
 from portal.secrets import MASK
 from tests import cast
@@ -299,3 +304,79 @@ def test_who_may_only_look(who):
     assert caller.get(f"/api/v1/channels/{row.pk}").status_code == 200
     assert caller.patch(f"/api/v1/channels/{row.pk}", {"name": "x"}).status_code == 403
     assert caller.post(f"/api/v1/channels/{row.pk}/test").status_code == 403
+
+
+# --- Limits, weekly test, digest ---------------------------------------------------------------------------------------
+def test_limits_are_for_what_people_read_and_bounded(staff):
+    mail = staff.post(
+        "/api/v1/channels",
+        {
+            "name": "m",
+            "type": "email",
+            "url": "a@acme.example",
+            "rate_per_minute": 3,
+            "monthly_quota": 40,
+            "canary": True,
+        },
+    ).json()
+    assert (mail["rate_per_minute"], mail["monthly_quota"], mail["canary"], mail["canary_at"]) == (3, 40, True, None)
+    path = f"/api/v1/channels/{mail['id']}"
+    for change in (
+        {"rate_per_minute": 0},
+        {"rate_per_minute": 601},
+        {"monthly_quota": 0},
+        {"monthly_quota": 10_000_001},
+    ):
+        answer = staff.patch(path, change)
+        assert answer.status_code == 400 and next(iter(change)) in str(answer.json()), change
+    assert staff.patch(path, {"monthly_quota": None}).json()["monthly_quota"] is None
+    hook = {"name": "h", "type": "webhook", "url": "https://x.example/h"}
+    for name in ("rate_per_minute", "monthly_quota"):
+        answer = staff.post("/api/v1/channels", {**hook, name: 5})
+        assert answer.status_code == 400 and "read by a program" in str(answer.json()), name
+    made = staff.post("/api/v1/channels", hook).json()
+    assert staff.put(f"/api/v1/channels/{made['id']}", made).json() == made
+
+
+def test_the_usage_is_this_months_of_its_own_quota_or_its_types(staff):
+    row = Channel.objects.create(name="SMS", type="twilio_sms", config={"to": "+351912345678"})
+    month = limits.month_of(database_now())
+    Usage.objects.create(channel=row, month=month, sent=125)
+    Usage.objects.create(channel=row, month=date(2020, 1, 1), sent=400)
+    path = f"/api/v1/channels/{row.pk}"
+    usage = {"month": month.isoformat(), "sent": 125, "quota": 500, "percent": 25}
+    assert staff.get(path).json()["usage"] == usage
+    assert staff.get("/api/v1/channels").json()["results"][0]["usage"] == usage
+    assert staff.patch(path, {"monthly_quota": 250}).json()["usage"] == {**usage, "quota": 250, "percent": 50}
+    assert "segment is paid" in staff.get(path).json()["caveat"]
+    hook = stage.webhook()
+    assert staff.get(f"/api/v1/channels/{hook.pk}").json()["usage"]["quota"] is None
+
+
+def test_channels_cost_the_same_with_three_and_with_thirty(staff):
+    def seen() -> int:
+        with CaptureQueriesContext(connection) as counted:
+            assert staff.get("/api/v1/channels").status_code == 200
+        return len(counted)
+
+    for n in range(3):
+        stage.mail(f"mail {n}", cast.acme(), monthly_quota=5)
+    seen()
+    few = seen()
+    for n in range(27):
+        Usage.objects.create(channel=stage.mail(f"more {n}", monthly_quota=5), month=limits.month_of(database_now()))
+    assert seen() == few
+
+
+def test_a_digest_is_sent_on_demand_and_refused_when_the_channel_is_off(staff):
+    row = stage.mail(of=cast.acme())
+    stage.tell(stage.failing(1), stage.failing(2, client=cast.globex()))
+    answer = staff.post(f"/api/v1/channels/{row.pk}/digest")
+    assert answer.status_code == 202 and (answer.json()["kind"], answer.json()["channel"]) == ("digest", row.pk)
+    delivery = Delivery.objects.get(pk=answer.json()["id"])
+    assert [line["name"] for line in delivery.notice.snapshot["lines"]] == ["monitor-1"], "its owner's alerts only"
+    assert AuditEntry.objects.filter(action="channel.digest").count() == 1
+    staff.patch(f"/api/v1/channels/{row.pk}", {"enabled": False})
+    assert staff.post(f"/api/v1/channels/{row.pk}/digest").status_code == 409
+    assert cast.api(cast.mallory()).post(f"/api/v1/channels/{row.pk}/digest").status_code == 404
+    assert cast.api(cast.viewer()).post(f"/api/v1/channels/{row.pk}/digest").status_code == 403

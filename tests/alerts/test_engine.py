@@ -81,7 +81,7 @@ EVERYTHING = Matcher(id=3)
     ("about", "answer"),
     [
         ({}, ("", None)),
-        ({"in_maintenance": True}, ("in_maintenance", None)),
+        ({"in_maintenance": 5}, ("in_maintenance", 5)),
         ({"silences": (EVERYTHING,)}, ("silenced", 3)),
         ({"parent_open": True}, ("explained_by_parent", None)),
         ({"flapping": True}, ("flapping", None)),
@@ -89,8 +89,8 @@ EVERYTHING = Matcher(id=3)
         ({"snoozed": True}, ("snoozed", None)),
         # the first rule in this order gives the reason
         (
-            {"in_maintenance": True, "silences": (EVERYTHING,), "parent_open": True, "flapping": True, "snoozed": True},
-            ("in_maintenance", None),
+            {"in_maintenance": 5, "silences": (EVERYTHING,), "parent_open": True, "flapping": True, "snoozed": True},
+            ("in_maintenance", 5),
         ),
         ({"silences": (EVERYTHING,), "parent_open": True, "flapping": True, "snoozed": True}, ("silenced", 3)),
         ({"parent_open": True, "flapping": True, "snoozed": True}, ("explained_by_parent", None)),

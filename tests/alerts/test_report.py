@@ -8,8 +8,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from alerts import acts, outbox, services
+from alerts import acts, services
 from alerts.models import Alert, Channel, ContactChannel, Decision, Delivery, Notice, Silence, Trigger
+from alerts.quiet import cancel_silence
+from alerts.quiet import step as quiet_step
 from alerts.report import report
 from alerts.signals import alert_changed, alert_closed, alert_opened
 from portal.services import change_client, create_client
@@ -259,9 +261,9 @@ def test_a_silence_holds_and_what_still_fires_at_its_end_is_sent_at_once(ops):
         Decision.objects.filter(notice=row.notice, rule="silenced", outcome="held").get().reason
         == f"Silence {quiet.pk}: work"
     )
-    outbox.release_due(later(9))
+    quiet_step(later(9))
     assert stage.claim(later(9)) == []
-    outbox.release_due(later(10))
+    quiet_step(later(10))
     (sent,) = stage.drain(later(10))
     assert sent.alert_id == alert.pk and Alert.objects.get().hold_reason == ""
     assert sent.silence_id == quiet.pk  # the silence's row still lists it
@@ -272,7 +274,7 @@ def test_what_recovers_under_a_silence_makes_no_noise(ops):
     (alert,) = tell(failing(7, later(1)))
     tell(well(7, later(2)))
     assert told(alert) == [("opened", "expired")]
-    outbox.release_due(later(11))
+    quiet_step(later(11))
     assert stage.drain(later(11)) == []
 
 
@@ -283,16 +285,16 @@ def test_a_silence_made_afterwards_holds_what_nobody_was_told_of_yet(ops):
     Delivery.objects.filter(alert=waiting).update(state="pending", attempt=0, lease_token=None, lease_until=None)
     quiet = silence(later(seconds=1))
     assert told(sent) == [("opened", "delivered")] and told(waiting) == [("opened", "held")]
-    acts.cancel_silence(quiet, by=cast.TESTS, at=later(1))
+    cancel_silence(quiet, by=cast.TESTS, at=later(1))
     assert told(waiting) == [("opened", "pending")]
 
 
 def test_two_silences_and_the_first_ends_and_it_stays_quiet(ops):
     silence(duration_seconds=300), silence(duration_seconds=900)
     (alert,) = tell(failing(7, later(1)))
-    outbox.release_due(later(6))
+    quiet_step(later(6))
     assert told(alert) == [("opened", "held")]
-    outbox.release_due(later(15))
+    quiet_step(later(15))
     assert told(alert) == [("opened", "pending")]
 
 
@@ -363,9 +365,9 @@ def test_snoozed_until_a_time_and_told_then(ops):
     (alert,) = tell(failing(7))
     acts.snooze(alert, by=cast.TESTS, at=later(seconds=1), minutes=30)
     assert told(alert) == [("opened", "held")]
-    outbox.release_due(later(29))
+    quiet_step(later(29))
     assert told(alert) == [("opened", "held")]
-    outbox.release_due(later(31))
+    quiet_step(later(31))
     assert told(alert) == [("opened", "pending")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -216,3 +217,68 @@ def test_the_installations_token_completes_a_channel_but_goes_to_slack_only() ->
     elsewhere = slack(own, channel="#ops", api_url="https://evil.example/api")
     assert "No bot token" in elsewhere.ready()
     assert "No bot token" in slack(channel="#ops").ready()
+
+
+# --- a button that acts in Slack -------------------------------------------------------------------------------------
+OURS = {"token": "xoxb-the-installations-own", "signing_secret": "the-installations-signing-secret"}
+TAKE = replace(PAGE, acknowledge_token="41.c2lnbmF0dXJlMTIzNDU2Nzg", acknowledge_code="K7Q2M")
+
+
+def acknowledge_button(channel: Slack, message: Any = TAKE) -> dict[str, Any]:
+    """The first button of the message."""
+    body = json.loads(channel.request(message).body or b"")
+    (actions,) = [b for b in body["attachments"][0]["blocks"] if b["type"] == "actions"]
+    first: dict[str, Any] = actions["elements"][0]
+    return first
+
+
+def test_with_a_signing_secret_acknowledge_acts_inside_slack() -> None:
+    button = acknowledge_button(slack(OURS, channel="#ops"))
+    assert (button["action_id"], button["value"]) == ("acknowledge", TAKE.acknowledge_token)
+    assert "url" not in button and button["style"] == "primary" and button["text"]["text"] == "Acknowledge"
+
+
+@pytest.mark.parametrize(
+    ("provider", "data"),
+    [({"token": OURS["token"]}, {"channel": "#ops"}), (OURS, {"url": "https://hooks.slack.com" + HOOK})]
+    + [(OURS, {"channel": "#ops", "token": "xoxb-of-another-app"})],
+    ids=["no secret", "webhook", "another app"],
+)
+def test_where_a_press_could_not_be_proved_acknowledge_is_a_link(
+    provider: dict[str, Any], data: dict[str, Any]
+) -> None:
+    button = acknowledge_button(slack(provider, **data))
+    assert button["url"] == PAGE.links[0].url and "value" not in button and button["action_id"] != "acknowledge"
+
+
+def test_a_channels_own_app_has_its_own_signing_secret() -> None:
+    own = slack(OURS, channel="#ops", token="xoxb-of-another-app", signing_secret="its-own-signing-secret")
+    assert own.signing_secret == "its-own-signing-secret" and acknowledge_button(own)["value"] == TAKE.acknowledge_token
+    assert OURS["signing_secret"] in own.secrets() and "its-own-signing-secret" in own.secrets()
+
+
+def test_only_what_nobody_has_can_be_taken() -> None:
+    for kind in ("acknowledged", "recovered", "digest"):
+        button = acknowledge_button(slack(OURS, channel="#ops"), replace(TAKE, kind=kind))
+        assert button["action_id"] != "acknowledge"
+
+
+def test_who_has_it_is_written_into_the_first_message(receiver: Receiver) -> None:
+    receiver.behave("/api/chat.update", answers.slack_api())
+    took = replace(
+        TAKE, kind="acknowledged", cause="Ana has it", links=PAGE.links[1:], provider_id="C0123456:1700000000.000100"
+    )
+    deliver(by_api(receiver), took)
+    (call,) = receiver.calls
+    assert call.path == "/api/chat.update" and call.json()["ts"] == "1700000000.000100"
+    shown = str(call.json()["attachments"])
+    assert "Ana has it" in shown and "'Acknowledge'" not in shown
+    assert call.json()["text"] == ":red_circle: Acknowledged after 6 min"
+
+
+def test_the_account_is_registered_and_its_secrets_are_secrets() -> None:
+    from portal import providers
+
+    label, account = providers.ACCOUNTS["slack"]
+    assert label == "Slack" and set(account.model_fields) == {"token", "signing_secret"}
+    assert "xoxb" not in repr(account.model_validate(OURS)) and Slack.lifecycle

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from alerts.models import Trigger
+from alerts.models import Alert, Trigger
+from portal.clock import database_now
 from portal.models import AuditEntry
 from tests import cast
 from tests.alerts import stage
@@ -186,3 +189,49 @@ def test_who_may_only_look(who):
     assert caller.get(f"/api/v1/alert-triggers/{row.pk}").status_code == 200
     assert caller.patch(f"/api/v1/alert-triggers/{row.pk}", {"enabled": False}).status_code == 403
     assert caller.post("/api/v1/alert-triggers", {"client": cast.acme().pk, "name": "x"}).status_code == 403
+
+
+# --- Reminders and the preview ------------------------------------------------------------------------------------------
+def test_a_reminder_is_five_minutes_to_a_day_or_none(staff):
+    made = staff.post("/api/v1/alert-triggers", {"name": "n", "reminder_minutes": 30}).json()
+    path = f"/api/v1/alert-triggers/{made['id']}"
+    assert made["reminder_minutes"] == 30 and staff.put(path, made).json() == made
+    for minutes in (4, 1441, 0, -5, "often"):
+        answer = staff.patch(path, {"reminder_minutes": minutes})
+        assert answer.status_code == 400 and "reminder_minutes" in str(answer.json()), minutes
+    assert staff.patch(path, {"reminder_minutes": None}).json()["reminder_minutes"] is None
+
+
+def at_fault(body: dict) -> str:
+    """Where the complaint about it stands: one end of a window misses the other."""
+    return "until_time" if "from_time" in body else next(iter(body))
+
+
+def test_the_preview_tells_which_alerts_of_the_last_week_it_would_have_wanted(staff):
+    at = database_now()
+    stage.tell(*[stage.failing(n, at, severity="warning" if n % 2 else "critical") for n in range(24)])
+    stage.tell(stage.failing(99, at))
+    Alert.objects.filter(entity_id="99").update(created_at=at - timedelta(days=8))
+    answer = staff.post("/api/v1/alert-triggers/preview", {"filter_severities": "Critical"})
+    assert answer.status_code == 200, answer.json()
+    said = answer.json()
+    assert (said["matched"], said["looked_at"], len(said["alerts"])) == (12, 24, 10)
+    assert {a["severity"] for a in said["alerts"]} == {"critical"} and not Trigger.objects.exists()
+    said = staff.post("/api/v1/alert-triggers/preview", {"filter_scopes": "endpoint:3", "name": "x"}).json()
+    assert [a["entity_id"] for a in said["alerts"]] == [3]
+    for body in (
+        {"filter_sources": "nonsense"},
+        {"from_time": "10:00"},
+        {"timezone": "Nowhere"},
+        {"reminder_minutes": 1},
+    ):
+        answer = staff.post("/api/v1/alert-triggers/preview", body)
+        assert answer.status_code == 400 and answer.json()["error"]["fields"].keys() == {at_fault(body)}, body
+
+
+def test_the_preview_needs_only_the_right_to_read_and_shows_ones_own():
+    stage.tell(stage.failing(1), stage.failing(2, client=cast.globex()))
+    at = database_now()
+    Alert.objects.update(created_at=at)
+    said = cast.api(cast.viewer(), "read").post("/api/v1/alert-triggers/preview", {}).json()
+    assert (said["matched"], [a["client"] for a in said["alerts"]]) == (1, [cast.acme().pk])

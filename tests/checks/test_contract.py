@@ -39,11 +39,43 @@ FULL: dict[str, dict[str, Any]] = {
     "tls": {"host": "shop.example.com", "port": 443, "server_name": "www.example.com"},
     "domain": {"name": "example.com", "rdap_url": "https://rdap.example.net/", "expires_on": "2027-01-31"},
     "smtp": {"host": "mail.example.com", "port": 587, "tls": "starttls"},
+    "imap": {
+        "host": "imap.example.com",
+        "port": 143,
+        "tls": "starttls",
+        "user": "ana",
+        "password": CANARY,
+        "capability": "IDLE",
+    },
+    "ssh": {"host": "gw.example.com", "fingerprint": "SHA256:" + "A" * 43, "key_type": "rsa", "expect": "OpenSSH"},
+    "udp": {"host": "game.example.com", "port": 27015, "send_hex": "ff ff", "expect": "ok"},
+    "ntp": {"host": "time.example.com", "offset_ms": 250, "max_stratum": 4},
+    "snmp": {
+        "host": "switch.example.com",
+        "community": CANARY,
+        "oid": ".1.3.6.1.2.1.1.3.0",
+        "compare": "at least",
+        "value": "60",
+    },
+    "postgres": {"host": "db.example.com", "tls": "none", "user": "ana", "password": CANARY, "database": "shop"},
+    "mysql": {"host": "db.example.com", "verify_tls": False, "user": "ana", "password": CANARY, "database": "shop"},
+    "redis": {"host": "cache.example.com", "tls": "tls", "user": "ana", "password": CANARY, "role": "replica"},
+    "grpc": {"host": "api.example.com", "port": 50051, "tls": "none", "service": "shop.v1.Orders"},
+    "websocket": {
+        "url": "wss://live.example.com/feed?key=1",
+        "headers": {"Authorization": CANARY},
+        "subprotocol": "chat",
+        "send": "hi",
+        "expect": "hello",
+    },
     "heartbeat": {"schedule": "30 2 * * *", "timezone": "Europe/Vienna", "grace_seconds": 300},
     "push": {"ttl_seconds": 120},
     "group": {"monitor_ids": [7, 9]},
+    "host": {"services": ["nginx"], "cpu_percent": 80},
+    "container": {"include": ["shop-*"], "log_lines": 5},
 }
-HOST_KINDS = ("tcp", "icmp", "tls", "smtp")
+HOST_KINDS = ("tcp", "icmp", "tls", "smtp", "imap", "ssh", "udp", "ntp", "snmp", "postgres", "mysql", "redis", "grpc")
+STREAMS = ("imap", "ssh", "postgres", "mysql", "redis", "grpc")  # over TCP, with a host and a port
 BAD_HOSTS = (
     "a.com; id",
     "$(id)",
@@ -109,11 +141,11 @@ def test_complaints_do_not_repeat_what_was_typed() -> None:
 @pytest.mark.parametrize("host", BAD_HOSTS)
 def test_a_host_that_could_be_a_command_or_a_riddle_is_refused(kind: str, host: str) -> None:
     with pytest.raises(ValidationError):
-        checks.parse(kind, {"host": host, **({"port": 25} if kind == "tcp" else {})})
+        checks.parse(kind, {"host": host, **({"port": 25} if kind in ("tcp", "udp") else {})})
 
 
 @pytest.mark.parametrize("server", [silent, hangs_up, None], ids=["silent", "hangs_up", "closed"])
-@pytest.mark.parametrize("kind", ["http", "tcp", "tls", "smtp", "domain", "dns"])
+@pytest.mark.parametrize("kind", ["http", "tcp", "tls", "smtp", "domain", "dns", "websocket", *STREAMS])
 def test_an_unwell_target_is_an_outcome_and_not_an_exception(kind: str, server: Any) -> None:
     def outcome_at(port: int) -> Outcome:
         configs: dict[str, dict[str, Any]] = {
@@ -123,6 +155,8 @@ def test_an_unwell_target_is_an_outcome_and_not_an_exception(kind: str, server: 
             "smtp": {"host": "127.0.0.1", "port": port},
             "domain": {"name": "example.com", "whois_server": f"127.0.0.1:{port}"},
             "dns": {"name": "example.com", "resolver": f"127.0.0.1:{port}"},
+            "websocket": {"url": f"ws://127.0.0.1:{port}/", "headers": {"X-Api-Key": CANARY}},
+            **{kind: {"host": "127.0.0.1", "port": port} for kind in STREAMS},
         }
         return check(kind, configs[kind], timeout=0.4)
 
@@ -136,11 +170,13 @@ def test_an_unwell_target_is_an_outcome_and_not_an_exception(kind: str, server: 
     assert outcome.message and len(outcome.message) <= 200
     assert outcome.total_ms is not None
     assert CANARY not in repr(outcome)
-    if server is None and kind in ("http", "tcp", "tls", "smtp"):
+    if server is None and kind in ("http", "tcp", "tls", "smtp", "websocket", *STREAMS):
         assert outcome.error_class == "connect_refused"
 
 
-@pytest.mark.parametrize("kind", ["http", "tcp", "tls", "smtp", "domain", "dns", "icmp"])
+@pytest.mark.parametrize(
+    "kind", ["http", "tcp", "tls", "smtp", "domain", "dns", "icmp", "udp", "ntp", "snmp", "websocket", *STREAMS]
+)
 def test_a_forbidden_address_is_unknown_with_the_cure_and_gets_no_packet(kind: str) -> None:
     with Listener(silent) as canary:
         configs: dict[str, dict[str, Any]] = {
@@ -151,6 +187,8 @@ def test_a_forbidden_address_is_unknown_with_the_cure_and_gets_no_packet(kind: s
             "domain": {"name": "example.com", "whois_server": f"localhost:{canary.port}"},
             "dns": {"name": "example.com", "resolver": f"127.0.0.1:{canary.port}"},
             "icmp": {"host": "127.0.0.1"},
+            "websocket": {"url": f"ws://localhost:{canary.port}/"},
+            **{kind: {"host": "localhost", "port": canary.port} for kind in ("udp", "ntp", "snmp", *STREAMS)},
         }
         outcome = check(kind, configs[kind], reach=NOWHERE)
         assert canary.connections == 0
@@ -225,6 +263,9 @@ def test_passive_kinds_know_nothing_before_the_first_news() -> None:
 def test_secrets_are_typed_as_secrets() -> None:
     parsed: Any = checks.parse("http", FULL["http"])
     assert isinstance(parsed.password, SecretStr) and isinstance(parsed.headers["X-Api-Key"], SecretStr)
+    for kind in ("imap", "postgres", "mysql", "redis"):
+        assert isinstance(checks.parse(kind, FULL[kind]).password, SecretStr)  # type: ignore[attr-defined]
+    assert isinstance(checks.parse("snmp", FULL["snmp"]).community, SecretStr)  # type: ignore[attr-defined]
 
 
 def test_the_checks_load_without_django() -> None:

@@ -10,6 +10,7 @@ from tests import cast
 from tests.alerts import stage
 
 pytestmark = pytest.mark.django_db
+NO_QUIET = {"quiet_from": None, "quiet_until": None, "quiet_urgency": "low"}
 
 
 @pytest.fixture
@@ -33,6 +34,7 @@ def test_both_forms_at_once(staff):
             "channel": own.pk,
             "urgency": "all",
             "delay_minutes": 0,
+            **NO_QUIET,
             "type": "email",
             "name": "Ana (email)",
             "url": "ana@acme.example",
@@ -42,6 +44,7 @@ def test_both_forms_at_once(staff):
             "channel": shared.pk,
             "urgency": "high",
             "delay_minutes": 5,
+            **NO_QUIET,
             "type": "webhook",
             "name": "ops",
             "url": "https://hooks.example/ops",
@@ -159,3 +162,33 @@ def test_a_list_costs_the_same_with_three_and_with_thirty(staff, django_assert_m
         ContactChannel.objects.create(contact=cast.contact(name=f"c{n}"), channel=channel)
     with django_assert_max_num_queries(6):
         assert len(staff.get("/api/v1/contacts").json()["results"]) == 30
+
+
+def test_quiet_hours_come_in_pairs_and_back_as_they_were_sent(staff):
+    way = {
+        "type": "email",
+        "url": "ana@acme.example",
+        "quiet_from": "22:00",
+        "quiet_until": "07:00",
+        "quiet_urgency": "all",
+    }
+    body = {"client": cast.acme().pk, "name": "Ana", "timezone": "Europe/Lisbon", "channels": [way]}
+    for change, field in (
+        ({"quiet_until": None}, "quiet_until"),
+        ({"quiet_from": None}, "quiet_from"),
+        ({"quiet_until": "22:00"}, "quiet_until"),
+        ({"quiet_from": "late"}, "quiet_from"),
+        ({"quiet_urgency": "some"}, "quiet_urgency"),
+    ):
+        answer = staff.post("/api/v1/contacts", {**body, "channels": [{**way, **change}]})
+        assert answer.status_code == 400 and field in str(answer.json()), change
+    made = staff.post("/api/v1/contacts", body).json()
+    assert {key: made["channels"][0][key] for key in NO_QUIET} == {key: way[key] for key in NO_QUIET}
+    path = f"/api/v1/contacts/{made['id']}"
+    assert staff.put(path, made).json() == made
+    row = ContactChannel.objects.get()
+    assert (row.quiet_from.hour, row.quiet_until.hour, row.quiet_urgency) == (22, 7, "all")
+    assert AuditEntry.objects.filter(action="contact.channels").count() == 1, "the same again is no change"
+    staff.patch(path, {"channels": [{"channel": row.channel_id}]})
+    entry = AuditEntry.objects.filter(action="contact.channels").latest("pk")
+    assert "22:00" in str(entry.before) and "22:00" not in str(entry.after)

@@ -18,6 +18,10 @@ LISTS = (
     "/triggers/",
     "/silences/",
     "/clients/",
+    "/on-call/",
+    "/integrations/",
+    "/maintenance/",
+    "/monitor-templates/",
 )
 FORMS = (
     "/monitors/add/",
@@ -26,6 +30,12 @@ FORMS = (
     "/silences/add/",
     "/channels/add/?type=webhook",
     "/triggers/add/",
+    "/on-call/add/",
+    "/maintenance/add/",
+    "/monitors/several/",
+    "/sites/add/",
+    "/monitor-templates/add/",
+    "/integrations/add/?kind=generic&sample=zabbix",
 )
 
 

@@ -15,8 +15,14 @@ from alerts.models import (
     Decision,
     Delivery,
     Destination,
+    EscalationPolicy,
+    Integration,
+    Level,
     Notice,
+    Run,
+    ServiceRouting,
     Silence,
+    Step,
     Trigger,
 )
 from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
@@ -50,6 +56,11 @@ def fill(number: int = 0) -> dict[type, object]:
     at, acme = database_now(), cast.acme()
     site, service, contact = cast.site(), cast.service(), cast.contact()
     cast.group()
+    cast.take_over()
+    policy = EscalationPolicy.objects.create(client=acme, name=f"policy {number}")
+    Level.objects.create(policy=policy, order=1, delay_seconds=0)
+    ServiceRouting.objects.update_or_create(service=service, defaults={"policy": policy})
+    Integration.objects.create(client=acme, name=f"rmm {number}", key_hash=f"{number:064}", key_hint="abc123")
     tag = Tag.objects.get_or_create(name="prod")[0]
     acme.tags.add(tag)
     monitor = Monitor.objects.create(
@@ -115,6 +126,12 @@ def fill(number: int = 0) -> dict[type, object]:
         notice=notice, alert=alert, seq=1, kind="opened", destination_key=f"channel:{channel.pk}", channel=channel, client=acme, state="failed", next_attempt_at=at, created_at=at, attempt=1,
     )  # fmt: skip
     Attempt.objects.create(delivery=delivery, n=1, at=at, outcome="permanent", error="no such host")
+    run = Run.objects.create(
+        policy=policy, policy_name=policy.name, alert=alert, client=acme, snapshot={"levels": []}, started_at=at, next_action_at=at
+    )  # fmt: skip
+    Step.objects.create(
+        run=run, pass_number=0, level=1, destination_key=f"channel:{channel.pk}", delivery=delivery, at=at
+    )
     Conversation.objects.create(alert=alert, destination_key=f"channel:{channel.pk}")
     Destination.objects.create(key=f"channel:{channel.pk}", first_at=at)
     incident = Incident.objects.create(

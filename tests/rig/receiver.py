@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from tests.rig.answers import Answer, give, ok
 from tests.rig.calls import Call, read_body, read_head
@@ -16,10 +17,12 @@ EVERYWHERE = "*"
 
 
 class Receiver(Serving):
-    """A fake provider. `behave(path, answer, …)` says how a path answers (default: 200 "ok"); `calls` is what it heard."""
+    """A fake provider. `behave(path, answer, …)` says how a path answers (default: what `judge` makes of the request, or
+    200 "ok"); `calls` is what it heard."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, judge: Callable[[Call], Answer] | None = None) -> None:
         super().__init__(tls=tls)
+        self._judge = judge
         self._changed = threading.Condition()
         self._calls: list[Call] = []
         self._manners: dict[str, list[Answer]] = {}
@@ -88,14 +91,17 @@ class Receiver(Serving):
         at, instant = time.time(), time.monotonic()
         body = await read_body(head, reader, writer)
         with self._changed:
-            answer = self._next_answer(head.path)
-            call = Call(at, instant, head.method, head.target, head.headers, body, answer.accepted)
+            call = Call(at, instant, head.method, head.target, head.headers, body, True)
+            answer = self._next_answer(call)
+            call = replace(call, accepted=answer.accepted)
             self._calls.append(call)
             self._changed.notify_all()
         await give(answer, writer, head_only=head.method == "HEAD")
 
-    def _next_answer(self, path: str) -> Answer:
-        answers = self._manners.get(path) or self._manners.get(EVERYWHERE) or [ok()]
+    def _next_answer(self, call: Call) -> Answer:
+        answers = self._manners.get(call.path) or self._manners.get(EVERYWHERE)
+        if not answers:
+            return self._judge(call) if self._judge else ok()
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 

@@ -1,0 +1,106 @@
+"""Who watches the watchers? A remote probe that is silent, whose clock is off or whose own line is dead has no vote.
+
+This file says what is wrong with one; `monitors.blindness` takes its vote and gives it back, as for every other probe that
+cannot see: its views abstain, monitors with too few votes left are unknown, and one alert names the probe. A second alert
+speaks of two programs with one identity.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from alerts.models import Alert
+from alerts.report import Report, close, report
+from monitors.models import Probe
+from portal.audit import PORTAL
+
+log = logging.getLogger("watchkeeper.watching")
+
+SILENT = timedelta(seconds=10)  # it asks every 2 s: at least three looks were missed
+CLOCK_OFF_MS = 30_000
+CLEAR_AFTER = timedelta(seconds=60)  # two programs with one identity: told as over when only one spoke for so long
+KEPT = ("rival_at", "cloned_at", "foreign_at")  # what the portal keeps in a probe's `health` beside its own words
+SAYS = ("It has not been heard of", "Its clock is off", "It reports that")
+
+
+def fault(probe: Probe, at: datetime) -> str:
+    """Why a remote probe's word should not count now, or "". Pure, but for the row."""
+    if probe.last_seen_at is None:
+        return ""
+    if is_silent(probe, at):
+        return f"{SAYS[0]} since {probe.last_seen_at:%H:%M:%S} UTC: it is disconnected or has stopped."
+    if abs(probe.clock_offset_ms or 0) > CLOCK_OFF_MS:
+        off = abs(probe.clock_offset_ms or 0) / 1000
+        return f"{SAYS[1]} by {off:.0f} s; set it (NTP)."
+    blind = probe.health.get("blind")
+    return f"{SAYS[2]} {blind[:1].lower()}{blind[1:]}"[:300] if isinstance(blind, str) and blind else ""
+
+
+def is_silent(probe: Probe, at: datetime) -> bool:
+    """Did it miss three looks?"""
+    return probe.last_seen_at is not None and at - probe.last_seen_at > SILENT
+
+
+def is_own_fault(reason: str) -> bool:
+    """Was this probe made blind for a fault of its own, and not because its neighbours contradict it?"""
+    return reason.startswith(SAYS)
+
+
+def is_watched(probe: Probe) -> bool:
+    """Is this one whose silence means something?"""
+    return probe.enabled and not probe.built_in and bool(probe.public_key) and probe.revoked_at is None
+
+
+def fall_silent(probe: Probe, at: datetime) -> None:
+    """A person took it out of service: its alerts close without a word. Within the caller's transaction."""
+    Probe.objects.filter(pk=probe.pk).update(
+        blind_since=None, blind_reason="", health={k: v for k, v in probe.health.items() if k not in KEPT}
+    )
+    rows = list(
+        Alert.objects.filter(resolved_at=None, source="probe", entity_type="probe", entity_id=str(probe.pk))
+        .order_by("pk")
+        .select_for_update()
+    )
+    if rows:
+        close(rows, at=at, by=PORTAL, quiet=True)
+
+
+# --- Two programs, one identity -----------------------------------------------------------------------------------------
+def _report(probe: Probe, at: datetime, failing: bool) -> Report:
+    return Report(
+        source="probe", condition="cloned", event="cloned", entity_type="probe", entity_id=str(probe.pk), entity_name=probe.name, failing=failing, at=at, severity="warning",
+        title=f"Probe {probe.name} runs twice",
+        message="Two programs speak with the key of this probe, as after cloning a machine. The second is refused; enrol it as a probe of its own."
+        if failing else "", client_id=probe.client_id,
+    )  # fmt: skip
+
+
+def two_speak(probe: Probe, at: datetime) -> None:
+    """A second process was refused, and the first has just spoken again: both live. One alert says so."""
+    with transaction.atomic():
+        row = Probe.objects.select_for_update().get(pk=probe.pk)
+        health = dict(row.health)
+        if not health.pop("rival_at", None):
+            return
+        health["cloned_at"] = at.isoformat()
+        row.health = probe.health = health
+        row.save(update_fields=["health"])
+        report([_report(row, at, True)])
+    log.warning("two programs speak with the key of probe %s", probe.slug)
+
+
+def clear_clone(probe: Probe, at: datetime) -> None:
+    """Only one has spoken for a minute: it is over."""
+    with transaction.atomic():
+        row = Probe.objects.select_for_update().get(pk=probe.pk)
+        health = dict(row.health)
+        seen_at = health.get("cloned_at")
+        if not seen_at or at - datetime.fromisoformat(seen_at) < CLEAR_AFTER:
+            return
+        health.pop("cloned_at")
+        row.health = health
+        row.save(update_fields=["health"])
+        report([_report(row, at, False)])
