@@ -69,13 +69,19 @@ def wants(types: str, type_: str) -> int:
 
 
 def choose(
-    templates: Iterable[MessageTemplate], message: Message, *, client: int | None, channel: int
+    templates: Iterable[MessageTemplate], message: Message, *, client: int | None, channel: int, owner: int | None
 ) -> MessageTemplate | None:
-    """The most particular template: channel before client before everybody, then the longest type, then the oldest."""
+    """The most particular template: channel before client before everybody, then the longest type, then the oldest.
+
+    `owner` is the client whose channel it is, None for our own. A client's wording without a channel holds for that
+    client's own channels: what our staff read is not theirs to write.
+    """
     fit = [
         ((t.channel_id is not None, t.client_id is not None, wants(t.types, message.type), -t.pk), t)
         for t in templates
-        if t.channel_id in (None, channel) and t.client_id in (None, client) and wants(t.types, message.type)
+        if t.channel_id in (None, channel)
+        and (t.client_id is None or (t.client_id == client and (t.channel_id is not None or t.client_id == owner)))
+        and wants(t.types, message.type)
     ]
     return max(fit, key=lambda pair: pair[0])[1] if fit else None
 

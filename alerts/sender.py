@@ -186,7 +186,9 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
                 **links.of(row),
             )
             if row.alert_id is not None and templates:
-                chosen = phrasing.choose(templates, message, client=row.client_id, channel=row.channel_id)
+                chosen = phrasing.choose(
+                    templates, message, client=row.client_id, channel=row.channel_id, owner=row.channel.client_id
+                )
                 message = phrasing.said(message, chosen)
             letters.append((row, kind, links.addressed(message, row)))
         except Exception as error:  # one bad row must not stop the others (it is parked, with its reason)

@@ -58,7 +58,16 @@ def _shown(row: HostSample, name: str) -> str:
 
 @admin.register(Container)
 class ContainerDesk(Truth):
-    list_display = ("name", "monitor", "image", "state", "health", "exit_code", "oom_killed", time_column("seen_at", "Seen"))
+    list_display = (
+        "name",
+        "monitor",
+        "image",
+        "state",
+        "health",
+        "exit_code",
+        "oom_killed",
+        time_column("seen_at", "Seen"),
+    )
     list_filter = ("state", "health", "oom_killed")
     list_select_related = ("monitor",)
     search_fields = ("name", "image", "monitor__name", "runtime_id")

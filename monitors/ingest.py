@@ -346,13 +346,8 @@ def _kept_days() -> Callable[[datetime], bool]:
     """May a result of that moment be stored? On PostgreSQL only where its day has a partition."""
     if connection.vendor != "postgresql":
         return lambda at: True
-    days = _days_of(int(time.monotonic() // 60), connection.settings_dict["NAME"])
+    days = frozenset(partitions.existing())
     return lambda at: at.date() in days
-
-
-@lru_cache(maxsize=2)
-def _days_of(minute: int, database: str) -> frozenset[Any]:
-    return frozenset(partitions.existing())
 
 
 def _result(probe: int, r: Row) -> tuple[Any, ...]:

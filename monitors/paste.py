@@ -64,6 +64,9 @@ def _address(number: int, text: str) -> Line:
     return line
 
 
+SPOKEN = {"ws": "websocket", "wss": "websocket", "postgresql": "postgres", "imaps": "imap", "mariadb": "mysql"}
+
+
 def target(text: str, kind: str = "") -> tuple[str, dict[str, Any], str]:
     """(kind, settings, name) of an address: a URL or a host name is a website, host:port a TCP port, a bare IP address is pinged."""
     scheme, _, rest = text.partition("://")
@@ -73,8 +76,8 @@ def target(text: str, kind: str = "") -> tuple[str, dict[str, Any], str]:
         host, _, port = rest.rpartition(":")
         if scheme in ("http", "https"):
             kind = "http"
-        elif scheme in checks.KINDS:
-            kind = scheme
+        elif scheme in checks.KINDS or scheme in SPOKEN:
+            kind = SPOKEN.get(scheme, scheme)
         elif not scheme and _is_number(port) and host and "/" not in rest and (":" not in host or host.startswith("[")):
             kind = "tcp"
         else:

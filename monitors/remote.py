@@ -204,7 +204,8 @@ def hello(probe: Probe, request: Request, said: dict[str, Any], at: datetime) ->
             probe.version, probe.hostname = _words(said, "version", 40), _words(said, "host", 120) or probe.hostname
             probe.platform = _words(said, "platform", 200) or probe.platform
             probe.clock_offset_ms = _offset(said.get("clock_offset_ms"), probe.clock_offset_ms)
-            names = ["instance", "counter", "last_seen_at", "hostname", "platform", "clock_offset_ms"]
+            probe.health.pop("rival_at", None)  # whoever waited speaks now: nobody else was heard meanwhile
+            names = ["instance", "counter", "last_seen_at", "hostname", "platform", "clock_offset_ms", "health"]
             probe.save(update_fields=names if said.get("leaving") is True else [*names, "version"])
     if rival:
         _note_rival(probe, request, at)

@@ -19,7 +19,7 @@ from django.db import models
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from alerts.models import EscalationPolicy
+from alerts.models import ContactChannel, EscalationPolicy, MessageTemplate
 from incidents.models import Incident
 from monitors.models import MonitorTemplate
 from portal.clock import database_now
@@ -136,6 +136,14 @@ def _policy() -> EscalationPolicy:
     return EscalationPolicy.objects.get_or_create(name="Acme's", defaults={"client": cast.acme()})[0]
 
 
+def _wording() -> MessageTemplate:
+    return MessageTemplate.objects.get_or_create(client=cast.acme(), name="Acme's words", title="{{word}}")[0]
+
+
+def _way() -> ContactChannel:
+    return ContactChannel.objects.get_or_create(contact=cast.contact(), channel=cast.channel())[0]
+
+
 def _template() -> MonitorTemplate:
     about = {"client": cast.acme(), "kind": "http"}
     return MonitorTemplate.objects.get_or_create(name="Acme sites", defaults=about)[0]
@@ -217,6 +225,24 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     },
     **{f"api/v1/monitor-templates/{{pk}}{tail}": lambda: {"pk": _template().pk} for tail in ("", "/diff", "/roll-out")},
     **{f"monitor-templates/{{pk}}/{tail}": lambda: {"pk": _template().pk} for tail in ("", "diff/", "delete/")},
+    **{f"escalation-policies/{{pk}}/{tail}": lambda: {"pk": _policy().pk} for tail in ("", "edit/", "delete/")},
+    "escalation-policies/{pk}/{verb}/": lambda: {"pk": _policy().pk, "verb": "off"},
+    "services/{pk}/": lambda: {"pk": cast.service().pk},
+    **{
+        f"api/v1/monitors/{{pk}}/{tail}": lambda: {"pk": cast.monitor().pk}
+        for tail in ("host", "samples", "containers")
+    },
+    **{f"api/v1/probes/{{pk}}/{tail}": lambda: {"pk": cast.probe().pk} for tail in ("revoke", "token")},
+    "api/v1/channels/{pk}/digest": lambda: {"pk": cast.channel().pk},
+    "api/v1/message-templates/{pk}": lambda: {"pk": _wording().pk},
+    "channels/{pk}/{verb}/": lambda: {"pk": cast.channel().pk, "verb": "digest"},
+    **{f"contacts/{{pk}}/{tail}": lambda: {"pk": cast.contact().pk} for tail in ("", "edit/", "delete/", "ways/add/")},
+    **{
+        f"contacts/{{pk}}/ways/{{way}}/{tail}": lambda: {"pk": cast.contact().pk, "way": _way().pk}
+        for tail in ("", "remove/")
+    },
+    **{f"contact-groups/{{pk}}/{tail}": lambda: {"pk": cast.group().pk} for tail in ("", "delete/")},
+    **{f"message-templates/{{pk}}/{tail}": lambda: {"pk": _wording().pk} for tail in ("", "delete/")},
     "api/v1/alerts/{pk}/unsnooze": lambda: {"pk": cast.alert().pk},
     **{
         f"api/v1/maintenance-windows/{{pk}}{tail}": lambda: {"pk": cast.window().pk} for tail in ("", "/end", "/hidden")

@@ -17,7 +17,7 @@ class MessageTemplate(models.Model):
 
     client = models.ForeignKey(
         "portal.Client", models.CASCADE, null=True, blank=True, related_name="message_templates",
-        help_text="Set: messages about this client.",
+        help_text="Set: messages about this client, on its own channels or on the one that is named.",
     )  # fmt: skip
     channel = models.ForeignKey(
         Channel,

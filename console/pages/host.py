@@ -110,7 +110,7 @@ def disks(
     now: Mapping[str, float], samples: Sequence[tuple[datetime, Mapping[str, float]]], limit: float | None
 ) -> list[dict[str, Any]]:
     """Each disk, the fullest first."""
-    found = []
+    found: list[dict[str, Any]] = []
     for name, percent in now.items():
         if not name.startswith("disk_percent:"):
             continue
@@ -124,11 +124,15 @@ def disks(
                 "used": now.get(f"disk_used_bytes:{mount}"),
                 "total": now.get(f"disk_total_bytes:{mount}"),
                 "inodes": now.get(f"inode_percent:{mount}"),
-                "full": f"{hours:.0f} h" if hours is not None and hours < 72 else f"{hours / 24:.0f} days" if hours else "",
+                "full": f"{hours:.0f} h"
+                if hours is not None and hours < 72
+                else f"{hours / 24:.0f} days"
+                if hours
+                else "",
                 "line": charts.sparkline([v.get(name) for _, v in samples], f"Disk {mount}", "%"),
             }
         )
-    return sorted(found, key=lambda row: -row["percent"])[:MOST_DISKS]
+    return sorted(found, key=lambda row: row["percent"], reverse=True)[:MOST_DISKS]
 
 
 def pairs(now: Mapping[str, float], first: str, second: str) -> list[tuple[str, float, float]]:

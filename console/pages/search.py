@@ -90,10 +90,7 @@ def found(viewer: Any, text: str) -> list[dict[str, Any]]:
         ("Sites", [_line(s.name, f"{reverse('monitors')}?site={s.pk}", s.client.name) for s in sites[:MOST]]),
         (
             "Contacts",
-            [
-                _line(c.name, reverse("client", args=[c.client_id]) if c.client_id else "", c.email)
-                for c in contacts[:MOST]
-            ],
+            [_line(c.name, reverse("contact", args=[c.pk]), c.email) for c in contacts[:MOST]],
         ),
         (
             "Channels",

@@ -56,22 +56,38 @@ class ContainerConfig(CheckConfig):
         (), title="Only these", max_length=50, description="Names; * stands for any text. Empty: all.", examples=[["shop-*"]]
     )  # fmt: skip
     exclude: tuple[Pattern, ...] = Field(
-        (), title="Not these", max_length=50, description="Names; * stands for any text.", examples=[["*-test"]]
+        (),
+        title="Not these",
+        max_length=50,
+        description="Names; * stands for any text. The label watchkeeper.ignore=true does the same.",
+        examples=[["*-test"]],
     )
     severity: Literal["info", "warning", "critical"] = Field(
         "warning", title="Severity of a container", description="Of one that is down or unhealthy; its label watchkeeper.severity goes before."
     )  # fmt: skip
     cpu_percent: float | None = Field(
-        None, ge=0, le=100000, title="CPU (%)", description=f"Of one processor; 200 is two. {OFF}"
+        None,
+        ge=0,
+        le=100000,
+        title="CPU (%)",
+        description=f"Of one processor; 200 is two. Its label watchkeeper.cpu_percent goes before. {OFF}",
     )
     memory_percent: float | None = Field(
-        90, ge=0, le=100, title="Memory (%)", description=f"Of its limit, or of the machine. {OFF}"
+        90,
+        ge=0,
+        le=100,
+        title="Memory (%)",
+        description=f"Of its limit, or of the machine. Its label watchkeeper.memory_percent goes before. {OFF}",
     )
     minutes: float = Field(10, ge=0, le=1440, title="CPU and memory for (min)")
     log_lines: int = Field(
         50, ge=0, le=50, title="Log lines", description="Kept when a container dies. 0: none, where logs hold secrets."
     )
-    updates: bool = Field(True, title="Newer images", description="Ask the registries, at most every six hours.")
+    updates: bool = Field(
+        True,
+        title="Newer images",
+        description="Ask the registries, at most every six hours; not where its label says watchkeeper.updates=off.",
+    )
 
 
 @dataclass(slots=True)

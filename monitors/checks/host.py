@@ -41,7 +41,7 @@ def _path(path: str) -> str:
 
 Percent = Annotated[float | None, Field(ge=0, le=100)]
 Minutes = Annotated[float, Field(ge=0, le=1440)]
-OFF = "0 or empty: off."
+OFF = "0: off."
 
 
 class HostConfig(CheckConfig):

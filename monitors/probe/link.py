@@ -180,10 +180,11 @@ class Link:
         if self._connection is None:
             self._connection = connect(self.who.url, self.deadline)
         connection, late = self._connection, threading.Event()
+        wire: list[Any] = []  # an answer that ends the connection takes the socket away from it
 
         def cut() -> None:  # each single read may be in time, and the whole never end
             late.set()
-            sock = connection.sock
+            sock = wire[0] if wire else connection.sock
             if sock is not None:
                 try:
                     sock.shutdown(socket.SHUT_RDWR)
@@ -197,8 +198,11 @@ class Link:
             connection.request(
                 method, urlsplit(self.who.url).path.rstrip("/") + path, body=content or None, headers=headers
             )
+            wire.append(connection.sock)
             answer = connection.getresponse()
             body = answer.read(MOST_ANSWER + 1)
+            if late.is_set():
+                raise ConnectionAbortedError
         except (OSError, http.client.HTTPException):
             if late.is_set():
                 raise TimeoutError(f"no whole answer within {self.deadline:g} s") from None

@@ -126,6 +126,18 @@ class Spool:
             self._db.execute("DELETE FROM jobs WHERE at < ?", (time.time() - 30 * 86400,))
             return self._db.execute("INSERT OR IGNORE INTO jobs VALUES (?, ?)", (job, time.time())).rowcount == 1
 
+    def last_number(self) -> int:
+        """The highest number given out so far; 0 before the first."""
+        with self._lock:
+            found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'results'").fetchone()
+        return int(found[0]) if found else 0
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

@@ -45,21 +45,22 @@ def test_the_message_that_goes_out_is_said_so():
 
 
 def test_the_most_particular_one_counts():
-    channel = stage.webhook(of=cast.acme())
+    channel, acme = stage.webhook(of=cast.acme()), cast.acme().pk
     every = template(name="every", title="1")
     client = template(name="client", title="2", client=cast.acme())
     own = template(name="channel", title="3", channel=channel)
     own_down = template(name="channel, down", title="4", channel=channel, types="monitor.down")
     rows = list(MessageTemplate.objects.all())
 
-    def chosen(channel_id: int, client_id: int, without=()) -> MessageTemplate | None:
-        return phrasing.choose([r for r in rows if r not in without], PAGE, client=client_id, channel=channel_id)
+    def chosen(channel_id: int, client_id: int, without=(), owner: int | None = acme) -> MessageTemplate | None:
+        left = [r for r in rows if r not in without]
+        return phrasing.choose(left, PAGE, client=client_id, channel=channel_id, owner=owner)
 
-    acme = cast.acme().pk
     assert chosen(channel.pk, acme) == own_down
     assert chosen(channel.pk, acme, [own_down]) == own
     assert chosen(channel.pk + 1, acme) == client
     assert chosen(channel.pk + 1, acme + 1) == every
+    assert chosen(channel.pk + 1, acme, owner=None) == every, "what our staff read is not the client's to write"
 
 
 @pytest.mark.parametrize(

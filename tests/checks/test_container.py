@@ -18,6 +18,7 @@ from monitors.hosts import containers, registry
 from monitors.hosts.docker import spoken
 from portal.outbound.guard import Reach
 from tests.checks.lab import LOOPBACK, check
+from tests.rig.answers import Answer
 from tests.rig.docker import DockerEngine
 from tests.rig.registry import Registry
 
@@ -201,6 +202,16 @@ def test_a_registry_that_does_not_answer_says_nothing_and_harms_nothing(engine, 
     engine.run("pinned", f"{images.host}/acme/shop@sha256:{'0' * 64}")
     rows = seen(engine, updates=True)
     assert "update" not in rows["shop"] and "update" not in rows["pinned"]
+
+
+def test_a_registry_cannot_send_us_and_its_token_elsewhere(engine, images):
+    images.publish("shop", "1.0")
+    with Registry() as other:
+        there = f'<http://{other.host}/v2/shop/tags/list?last=1.0>; rel="next"'
+        images.behave("/v2/shop/tags/list", Answer(200, b'{"tags": ["1.0", "1.1"]}', {"Link": there}))
+        engine.run("shop", f"{images.host}/shop:1.0")
+        assert seen(engine, updates=True)["shop"]["update"]["tag"] == "1.1"
+        assert other.calls == []
 
 
 def test_the_registry_is_asked_through_the_guard(engine, images):

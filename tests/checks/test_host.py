@@ -130,6 +130,17 @@ def test_a_dead_disk_costs_one_thread_and_says_that_nothing_is_known(monkeypatch
     time.sleep(1.6)
 
 
+def test_two_monitors_of_one_machine_wait_for_each_other():
+    async def both() -> list[int]:
+        def read(n: int) -> int:
+            time.sleep(0.1)
+            return n
+
+        return await asyncio.gather(*(aside.run("same", lambda n=n: read(n), 2) for n in range(3)))
+
+    assert asyncio.run(both()) == [0, 1, 2]
+
+
 def test_a_clients_own_people_may_not_look_into_the_portals_machine():
     outcome = look(reach=NOWHERE)
     assert (outcome.status, outcome.error_class, outcome.facts) == (Status.UNKNOWN, "blocked", {})

@@ -112,6 +112,15 @@ def test_a_shared_channel_becomes_a_way_and_stays_when_the_way_goes():
     assert not person.ways.exists() and Channel.objects.filter(pk=shared.pk).exists()
 
 
+def test_only_shared_channels_of_the_same_client_are_offered():
+    person, colleague = ana(), ana(name="Ben")
+    shared = stage.webhook("shared", cast.acme())
+    services.add_way(colleague, by=cast.TESTS, type="email", settings={"to": ["ben@acme.example"]})
+    stage.webhook("our own staff"), stage.webhook("theirs", cast.globex())
+    page = browser(cast.make_staff()).get(f"/contacts/{person.pk}/ways/add/")
+    assert [channel for channel, _ in page.context["shared"]] == [shared]
+
+
 def test_another_clients_ways_do_not_exist():
     person, other = ana(), Contact.objects.create(client=cast.globex(), name="Gus")
     services.add_way(person, by=cast.TESTS, type="email", settings={"to": ["ana@acme.example"]})

@@ -18,6 +18,7 @@ from monitors.models import HostSample, Monitor, Probe
 from portal.clock import database_now
 from tests import cast
 from tests.console.test_browser import CHROMIUM, DESK, PHONE, Visitor
+from tests.console.visiting import form_of, text
 from tests.monitors import rows
 from tests.monitors.test_hosts_record import box, done
 
@@ -37,9 +38,17 @@ def machine(at) -> Monitor:
     config = {"services": ["nginx"], "cpu_minutes": 0, "disk_full_minutes": 0}
     m = rows.monitor(name="web-1", kind="host", config=config)
     HostSample.objects.bulk_create(
-        HostSample(monitor=m, at=at - timedelta(minutes=n), values=minute(n)) for n in range(1, 1440) if not 300 < n < 420
+        HostSample(monitor=m, at=at - timedelta(minutes=n), values=minute(n))
+        for n in range(1, 1440)
+        if not 300 < n < 420
     )
-    facts = {"name": "web-1", "system": "Debian GNU/Linux 12 (bookworm)", "kernel": "6.1.0-28-amd64", "processors": 4.0, "memory_bytes": 8 << 30}
+    facts = {
+        "name": "web-1",
+        "system": "Debian GNU/Linux 12 (bookworm)",
+        "kernel": "6.1.0-28-amd64",
+        "processors": 4.0,
+        "memory_bytes": 8 << 30,
+    }
     held = {"/etc/ssl/shop.pem": {"days": 20.4}}
     seen = {
         "values": minute(0) | {"cpu_percent": 96.0}, "facts": facts, "services": {"nginx": "active"}, "certificates": held,
@@ -67,9 +76,22 @@ def engine(at) -> Monitor:
     m = rows.monitor(name="web-1 containers", kind="container", config={})
     started = {"started_at": (at - timedelta(days=3)).isoformat()}
     figures = {"values": {"cpu_percent": 42.0, "memory_bytes": 3e8, "memory_percent": 57.0}} | started
-    well = [box("db", image="postgres:16.4", **figures), box("shop", **figures), box("migrate", state="exited", **started)]
-    findings.note([done(m, at - timedelta(minutes=1), {"containers": {"list": [*well, box("cache", **figures)], "cut": False}})])
-    dead = box("cache", state="exited", exit_code=137, oom_killed=True, log="one\n<script>alert(1)</script>\nOut of memory", **started)
+    well = [
+        box("db", image="postgres:16.4", **figures),
+        box("shop", **figures),
+        box("migrate", state="exited", **started),
+    ]
+    findings.note(
+        [done(m, at - timedelta(minutes=1), {"containers": {"list": [*well, box("cache", **figures)], "cut": False}})]
+    )
+    dead = box(
+        "cache",
+        state="exited",
+        exit_code=137,
+        oom_killed=True,
+        log="one\n<script>alert(1)</script>\nOut of memory",
+        **started,
+    )
     well[0] |= {"update": {"tag": "17.0", "digest": "", "major": True}}
     well[1] |= {"health": "unhealthy"}
     findings.note([done(m, at, {"containers": {"list": [*well, dead], "cut": False}})])
@@ -127,10 +149,34 @@ def test_a_days_page_costs_as_many_queries_as_an_hours(machine, django_assert_ma
 def test_a_hole_in_the_measurements_is_a_hole_in_the_line():
     noon = database_now()
     points = [(noon + timedelta(minutes=n), 50.0) for n in (*range(10), *range(30, 40))]
-    drawn = str(host_chart.course(points, "CPU", " %", since=noon, until=noon + timedelta(minutes=40), most=100, limit=90))
+    drawn = str(
+        host_chart.course(points, "CPU", " %", since=noon, until=noon + timedelta(minutes=40), most=100, limit=90)
+    )
     assert drawn.count("M0 ") == 1 and drawn.split('class="band-line" d="')[1].split('"')[0].count("M") == 2
     assert "limit 90 %" in drawn and "100 %" in drawn and "style=" not in drawn
     assert "nothing measured" in str(host_chart.course([], "CPU", " %", since=noon, until=noon))
+
+
+def test_a_machine_is_added_by_a_form_and_a_limit_is_turned_off_by_a_nought():
+    rows.probe()
+    browser = Browser()
+    browser.force_login(cast.make_staff())
+    for kind in ("host", "container"):
+        assert browser.get(f"/monitors/add/?kind={kind}").status_code == 200
+    given = {
+        "kind": "host",
+        "client": cast.acme().pk,
+        "name": "db-1",
+        "config_services": "postgresql\nnginx",
+        "config_cpu_percent": "0",
+        "config_updates": "on",
+    }
+    shown = browser.get("/monitors/add/?kind=host")
+    form = {**form_of(shown), **given}
+    answer = browser.post("/monitors/add/?kind=host", form)
+    assert answer.status_code == 302, text(answer)[:2000]
+    m = Monitor.objects.get(name="db-1")
+    assert m.config == {"services": ["postgresql", "nginx"], "cpu_percent": 0} and m.trusted
 
 
 # --- In a browser -----------------------------------------------------------------------------------------------------

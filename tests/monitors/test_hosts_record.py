@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alerts.models import Alert, Trigger
-from monitors import container_findings, evaluate, findings, host_findings, partitions, prober, services, store
+from monitors import container_findings, evaluate, findings, host_findings, ingest, partitions, prober, services, store
 from monitors.checks import container as container_check
 from monitors.checks.base import Outcome, Status
 from monitors.engine import View
@@ -449,3 +449,20 @@ def until(true: Any, what: str, within: float = 20) -> None:
     while not true():
         assert time.monotonic() < end, f"waited {within} s for {what}"
         time.sleep(0.05)
+
+
+# --- From a probe elsewhere -------------------------------------------------------------------------------------------
+def test_what_a_remote_probe_brings_arrives_whole(at):
+    m, boxes = server(config={"cpu_minutes": 0}), server("container", name="boxes")
+    sent = {
+        "host": {"values": WELL | {"cpu_percent": 99.0}, "facts": {"name": "far-1"}, "services": {"nginx": "active"}},
+        "containers": {"list": [box(labels={"severity": "info"}, log="one\ntwo", state="exited", exit_code=3, finished_at=at.isoformat())], "cut": False},
+    }  # fmt: skip
+    taken = ingest._facts(json.loads(json.dumps(sent)))
+    findings.note([done(m, at, {"host": taken["host"]}), done(boxes, at, {"containers": taken["containers"]})])
+    assert Host.objects.get(monitor=m).facts["services"] == {"nginx": "active"}
+    assert Container.objects.get().last_log == "one\ntwo"
+    assert set(kinds()) == {
+        ("resource", "cpu_threshold", "cpu_percent", "warning"),
+        ("container", "down", "state", "info"),
+    }
