@@ -12,7 +12,7 @@ ASIDE := DATA_DIR=$(VENV)/check-data DATABASE_URL= REDIS_URL= DJANGO_SETTINGS_MO
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := venv
-.PHONY: help venv run test check bench soak demo lock
+.PHONY: help venv run test check bench soak demo lock probe
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -45,6 +45,9 @@ run: $(VENV)/run.stamp ## the whole portal in one process
 
 demo: $(VENV)/dev.stamp ## two clients, a site that breaks, every step shown
 	@exec $(BIN)/python manage.py demo $(ARGS)
+
+probe: $(VENV)/run.stamp ## build/watchkeeper-probe: the probe as one file for this platform
+	@$(BIN)/python deploy/make_probe.py
 
 # --- Proving ---
 test: $(VENV)/dev.stamp ## every test, on SQLite and on PostgreSQL

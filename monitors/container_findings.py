@@ -102,8 +102,15 @@ def _report(m: Monitor, c: Container, s: judging.Said, at: datetime) -> Report:
         source=s.source, condition=s.condition, event=s.event, entity_type="container", entity_id=str(c.pk), entity_name=c.name, failing=s.failing, at=at,
         severity=s.severity, title=s.title.format(c.name), message=s.message, client_id=m.client_id, site_id=m.site_id, service_id=m.service_id, monitor_id=m.pk,
         kind="container", target=c.image if s.failing else "", tags=subjects.tags_of(m) if s.failing else [], parent=f"monitor:{m.pk}", quiet=s.quiet,
-        evidence={"image": c.image, "exit_code": c.exit_code, "oom_killed": c.oom_killed} if s.failing else {},
+        evidence=_evidence(c) if s.failing else {},
     )  # fmt: skip
+
+
+def _evidence(c: Container) -> dict[str, Any]:
+    found: dict[str, Any] = {"image": c.image}
+    if c.exit_code:
+        found["exit_code"] = c.exit_code
+    return found | ({"out_of_memory": "yes"} if c.oom_killed else {})
 
 
 def pictured(raw: Any) -> dict[str, Any] | None:

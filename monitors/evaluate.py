@@ -39,6 +39,8 @@ WORDS = {
     ("heartbeat", "exit_code_failure"): "{} reported a failure",
     ("certificate", "chain_invalid"): "{} offers no valid certificate",
     ("domain", "expiring"): "{} cannot be verified",
+    ("resource", "consecutive_failure"): "{}: something that should run does not",
+    ("container", "consecutive_failure"): "{}: the container engine does not answer",
 }
 
 

@@ -306,16 +306,14 @@ def _stale_report(m: Monitor, last: datetime | None, at: datetime) -> Report:
 
 def close_orphans(at: datetime) -> None:
     """Alerts about containers end quietly when their monitor is paused or deleted (ALR-3)."""
-    rows = Alert.objects.filter(resolved_at=None, entity_type="container").order_by("pk")
-    if not rows.exists():
+    rows = list(Alert.objects.filter(resolved_at=None, entity_type="container").order_by("pk"))
+    if not rows:
         return
-    alive = set(
-        Monitor.objects.filter(pk__in=rows.values_list("monitor_id", flat=True), enabled=True).values_list(
-            "pk", flat=True
-        )
-    )
-    known = {str(pk) for pk in Container.objects.filter(monitor__in=alive).values_list("pk", flat=True)}
-    lost = [a.pk for a in rows if a.monitor_id not in alive or a.entity_id not in known]
+    named = [int(a.entity_id) for a in rows if a.entity_id.isdigit()]
+    alive = {
+        str(pk) for pk in Container.objects.filter(pk__in=named, monitor__enabled=True).values_list("pk", flat=True)
+    }
+    lost = [a.pk for a in rows if a.entity_id not in alive]
     found = list(Alert.objects.filter(pk__in=lost, resolved_at=None).order_by("pk").select_for_update())
     if found:
         close(found, at=at, by=PORTAL, quiet=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 
 from alerts.models import Alert
 from alerts.report import close
@@ -202,7 +203,10 @@ def _wake(m: Monitor, at: datetime) -> None:
 def close_alerts(m: Monitor, *, at: datetime, by: Actor) -> None:
     """Close what is open about a monitor without a word (ALR-3)."""
     rows = list(
-        Alert.objects.filter(resolved_at=None, entity_type="monitor", entity_id=str(m.pk))
+        Alert.objects.filter(
+            Q(entity_type="monitor", entity_id=str(m.pk)) | Q(entity_type="container", monitor_id=m.pk),
+            resolved_at=None,
+        )
         .order_by("pk")
         .select_for_update()
     )

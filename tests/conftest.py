@@ -41,6 +41,19 @@ loopback_only.install()
 django.setup()
 
 
+# --- Which tests are repeated on the second database? -------------------------------------------------------------------
+# What these speak of is above the database (pages, tenancy's addresses) or below it (checks): one run of them is enough.
+ONCE = ("checks", "console", "face", "outbound", "test_tenancy.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whole directories instead of each of their files."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ONCE:
+            item.add_marker(pytest.mark.once)
+
+
 # --- Django's test database ------------------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -27,6 +27,7 @@ AT_ONCE = 8
 ASKED_AGAIN, AFTER_TROUBLE = 6 * 3600.0, 3600.0  # seconds between two questions about one image
 ASKED_AT_ONCE, PATIENCE = 2, 4.0
 MOST_REMEMBERED, MOST_ENGINES = 1000, 20
+LONGEST_PAST = 3600.0  # seconds of events that are asked for
 
 
 def _socket(path: str) -> str:
@@ -97,6 +98,8 @@ class Memory:
     pictures: dict[str, dict[str, Any]] = field(default_factory=dict)  # by container id
     counters: dict[str, containers.Counters] = field(default_factory=dict)
     digests: OrderedDict[str, set[str]] = field(default_factory=OrderedDict)  # by image id
+    ends: dict[str, tuple[int, bool]] = field(default_factory=dict)  # how each ended last: exit code, out of memory
+    looked_at: float | None = None  # Unix time
 
 
 _engines: OrderedDict[str, Memory] = OrderedDict()  # by a monitor's settings
@@ -138,6 +141,7 @@ class ContainerCheck(Check):
             async with asyncio.timeout(ctx.timeout):
                 listed = await engine.containers()
                 chosen = _chosen(listed, config)
+                await _hear_of_ends(engine, memory)
                 room = asyncio.Semaphore(AT_ONCE)
                 rows = await asyncio.gather(*(_look(engine, memory, row, config, room) for row in chosen[:MOST_CONTAINERS]))  # fmt: skip
         except FileNotFoundError:
@@ -150,7 +154,7 @@ class ContainerCheck(Check):
             raise CheckFailed("protocol", str(trouble)) from None
         pictures = [row for row in rows if row is not None]
         alive = {str(row.get("Id", "")) for row in listed}
-        for kept in (memory.pictures, memory.counters):
+        for kept in (memory.pictures, memory.counters, memory.ends):
             for gone in [k for k in kept if k not in alive]:
                 del kept[gone]
         if config.updates:
@@ -207,8 +211,27 @@ async def _look(
             return None if trouble.status == 404 else {"name": name, "unread": True}
         except TimeoutError:
             return {"name": name, "unread": True}
+    _with_end(picture, memory.ends.get(key))
     memory.pictures[key] = picture
     return picture
+
+
+async def _hear_of_ends(engine: Engine, memory: Memory) -> None:
+    """How containers ended since the last look. Without events (an engine that has none) their present state has to do."""
+    since, memory.looked_at = memory.looked_at, time.time()
+    if since is None or not 0 < memory.looked_at - since < LONGEST_PAST:
+        return
+    try:
+        for key, code, starved in await engine.ends(since, memory.looked_at):
+            memory.ends[key] = code, starved
+    except (EngineTrouble, TimeoutError):
+        return
+
+
+def _with_end(picture: dict[str, Any], end: tuple[int, bool] | None) -> None:
+    """One that was started again says of itself that all is well: how it ended the last time is added."""
+    if end is not None and picture["restart_count"] and picture["state"] in ("running", "restarting"):
+        picture["exit_code"], picture["oom_killed"] = end
 
 
 async def _digests(engine: Engine, memory: Memory, image_id: str) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 MOST_HEAD = 32 * 1024
-MOST_BODY = 8 << 20
+MOST_BODY, MOST_EVENTS = 8 << 20, 1 << 20
 PATIENCE = 8.0
 
 
@@ -67,6 +67,18 @@ class Engine:
         if answer.status != 200:
             raise EngineTrouble(answer.status, "The engine keeps no log of it")
         return spoken(answer.body, answer.headers.get("content-type", ""))
+
+    async def ends(self, since: float, until: float) -> list[tuple[str, int, bool]]:
+        """(container, exit code, for want of memory?) of every end between two moments (Unix time), in order.
+
+        A container that its policy started again no longer says how it ended; only the engine's events do.
+        """
+        wanted = json.dumps({"type": ["container"], "event": ["oom", "die"]})
+        query = {"since": f"{since:.6f}", "until": f"{until:.6f}", "filters": wanted}
+        answer = await self._get("/events", query, MOST_EVENTS)
+        if answer.status != 200:
+            raise EngineTrouble(answer.status, "The engine tells no events")
+        return ended(answer.body)
 
     async def _json(self, path: str, **query: str) -> Any:
         answer = await self._get(path, query, MOST_BODY)
@@ -128,6 +140,23 @@ async def _rest(reader: asyncio.StreamReader, most: int) -> bytes:
         if len(body) > most:
             raise EngineTrouble(0, f"The engine's answer is larger than {most >> 10} KB")
     return body
+
+
+def ended(lines: bytes) -> list[tuple[str, int, bool]]:
+    """The ends among the engine's events, one JSON object a line; what killed it for want of memory comes before."""
+    found, starved = [], set()
+    for line in lines.splitlines():
+        try:
+            event = json.loads(line)
+            key, action = str(event["Actor"]["ID"]), event["Action"]
+            if action == "oom":
+                starved.add(key)
+            elif action == "die":
+                found.append((key, int(event["Actor"]["Attributes"]["exitCode"]), key in starved))
+                starved.discard(key)
+        except (ValueError, TypeError, KeyError):  # half a line, or an engine that words it otherwise
+            continue
+    return found
 
 
 def spoken(body: bytes, content_type: str = "") -> str:

@@ -177,7 +177,7 @@ def _ending(now: Mapping[str, Any]) -> str:
     if now.get("oom_killed"):
         return "it was killed because it ran out of memory (OOM)"
     code = now["exit_code"]
-    if now["state"] == "running":
+    if now["state"] == "running" and not code:
         return "it runs again now"
     meaning = {137: " (killed)", 139: " (segmentation fault)", 143: " (asked to stop)"}.get(code, "")
     return f"it ended with exit code {code}{meaning}"

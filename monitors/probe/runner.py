@@ -41,6 +41,7 @@ VERSION = "1"
 POLL = 2.0
 POST, HEALTH = 1.0, 10.0
 FLUSH, BATCH = 0.2, 500
+PACE, HANDFUL = 0.05, 0.01  # seconds between two rounds at least, and between two looks for results
 MOST_ROWS, MOST_TEXT = 2000, 3_000_000  # of one delivery; zipped it stays below a megabyte
 ALWAYS = ("host", "containers")  # facts that are a measurement themselves; others are told when they change
 PROVE = 30.0  # anchors are asked so often even when all is well
@@ -59,6 +60,7 @@ class Runner(threading.Thread):
         self.stopping = threading.Event()
         self.checks = 0
         self.late = 0.0  # how long ago the latest one should have been begun, in seconds
+        self.recorded_at, self.news = 0.0, False
         self.unrecorded: list[tuple[int, float, str]] = []
         self.anchors: tuple[str, ...] = ()
         self.anchors_ok_at: datetime | None = None
@@ -111,8 +113,15 @@ class Runner(threading.Thread):
             self.late = max(0.0, (at - work[0].claim.due_at).total_seconds())
             self.engine.submit(work, at, instant)
         self._prove(at)
-        self._collect(min(FLUSH, self.plans.seconds_to_next(at)) if not work or not self.engine.room else 0.0)
-        self._record()
+        full = len(work) == BATCH and self.engine.room > 0
+        self._collect(0.0 if full else min(FLUSH, max(PACE, self.plans.seconds_to_next(at))))
+        now = time.monotonic()
+        if len(self.unrecorded) >= BATCH or self.news or now - self.recorded_at >= FLUSH:
+            self.recorded_at = now
+            self._record()
+            if self.news:  # only now: what is not on the disk yet cannot be delivered
+                self.news = False
+                self.wake.set()
 
     def stop(self) -> None:
         """End after this round; what is under way is dropped."""
@@ -120,7 +129,10 @@ class Runner(threading.Thread):
         self.results.put(None)
 
     def _collect(self, wait: float) -> None:
-        """Take what the checks saw, for so long or 500 of them; news and orders end the waiting."""
+        """Take what the checks saw, for so long or 500 of them; orders end the waiting.
+
+        Gathered in handfuls: to wake this thread for each single result would cost the engine more than the check.
+        """
         until = time.monotonic() + wait
         while len(self.unrecorded) < BATCH:
             left = until - time.monotonic()
@@ -130,8 +142,10 @@ class Runner(threading.Thread):
                 return
             if found is None:
                 until = 0.0
-            else:
-                self._take(*found)
+                continue
+            self._take(*found)
+            if left > HANDFUL and self.results.empty() and not self.news:
+                time.sleep(HANDFUL)
 
     def _take(self, job: Job, outcome: Outcome, at: datetime) -> None:
         watch: Watch = job.claim
@@ -147,7 +161,7 @@ class Runner(threading.Thread):
             self.failed_at = at
         self.unrecorded.append((watch.monitor, at.timestamp(), row_text(watch, outcome, at, bool(self.blind), fresh)))
         if view.status != before.status or view.vote != before.vote:
-            self.wake.set()
+            self.news = True
 
     def _record(self) -> None:
         if self.unrecorded:

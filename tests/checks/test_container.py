@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,7 +74,7 @@ def test_every_container_is_seen_and_the_engine_is_only_read(engine):
 
 def test_memory_leaves_out_the_cache_and_cpu_counts_between_two_looks(engine, monkeypatch):
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr(container, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(container, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), time=time.time))
     engine.run("shop", memory_limit=400 << 20)
     engine.use("shop", memory=100 << 20)
     first = seen(engine)["shop"]["values"]
@@ -98,6 +99,21 @@ def test_a_death_between_two_looks_is_noticed_by_the_count_of_restarts(engine):
     engine.restarts("shop", 2)
     row = seen(engine)["shop"]
     assert row["restart_count"] == 2 and row["log"] == "bye"
+
+
+def test_one_that_ran_out_of_memory_and_was_started_again_is_known_by_the_engines_events(engine):
+    engine.run("shop", policy="always")
+    engine.run("calm", policy="always")
+    seen(engine)
+    engine.restarts("shop", code=137, oom=True)
+    for _ in range(2):
+        row = seen(engine)["shop"]
+        assert (row["state"], row["exit_code"], row["oom_killed"]) == ("running", 137, True)
+    engine.restarts("shop", code=1)
+    assert (seen(engine)["shop"]["exit_code"], seen(engine)["shop"]["oom_killed"]) == (1, False)
+    assert seen(engine)["calm"]["exit_code"] == 0
+    engine.broken = {"/events": 500}
+    assert seen(engine)["shop"]["restart_count"] == 2, "an engine without events is read all the same"
 
 
 def test_no_log_is_read_where_logs_may_hold_secrets(engine):

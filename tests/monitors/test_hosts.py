@@ -219,6 +219,15 @@ def test_a_kill_for_want_of_memory_is_named():
     assert judged.said[0].message == "It ended with exit code 137 (killed)."
 
 
+def test_a_loop_names_what_ended_it():
+    looks = [box(restart_count=n, exit_code=137, oom_killed=True) for n in range(4)]
+    kept, restarts = {}, []
+    for n, look in enumerate(looks):
+        judged = judging.judge(look, kept, restarts, USUAL, minutes(n))
+        kept, restarts = judged.kept, judged.restarts
+    assert judged.said[0].message == "3 restarts within 10 minutes; it was killed because it ran out of memory (OOM)."
+
+
 @pytest.mark.parametrize(
     ("update", "severity"),
     [

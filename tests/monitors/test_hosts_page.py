@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 
+from alerts.models import Alert
 from console.pages import host_chart
 from monitors import findings, host_findings
 from monitors.models import HostSample, Monitor, Probe
@@ -128,6 +129,15 @@ def test_unwell_containers_come_first_and_their_last_words_are_text(engine):
     for words in ("Out of memory", "Unhealthy", "Finished", "Running", "17.0, another major", "57 %"):
         assert words in shown, words
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown and "<script>alert(1)" not in shown
+
+
+def test_the_alert_of_a_container_has_a_page_with_its_evidence(engine):
+    alert = Alert.objects.get(event="down")
+    browser = Browser()
+    browser.force_login(cast.alice())
+    shown = text(browser.get(f"/alerts/{alert.pk}/"))
+    for words in ("Container cache is down", "ran out of memory", "acme/shop:1.2.3", "137", "web-1 containers"):
+        assert words in shown, words
 
 
 def test_other_pages_have_no_such_part_and_strangers_no_page(machine):

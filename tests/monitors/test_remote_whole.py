@@ -92,6 +92,7 @@ class Gate:
                 b.sendall(data)
         with suppress(OSError):
             b.shutdown(socket.SHUT_RDWR)
+        a.close()
         self.open_ones.discard(a)
 
 
@@ -272,6 +273,7 @@ def test_a_false_portal_behind_the_same_address_gives_no_orders(program, live_se
     link = Link(Identity.load(program.home), Clock(), "a" * 32)
     with pytest.raises(LinkDown, match="not signed by the portal that enrolled"):
         link.ask("POST", "hello", {})
+    link.close()
 
 
 def test_a_false_portal_cannot_enrol_it(program, live_server, settings):
@@ -288,4 +290,5 @@ def test_a_machine_whose_clock_is_hours_off_finds_the_portals_time(program, live
     wrong = Clock(wall=lambda: time.time() - 7200)
     link = Link(Identity.load(program.home), wrong, "a" * 32)
     assert link.ask("POST", "hello", {}).status == 200
+    link.close()
     assert abs(wrong.now() - time.time()) < 2 and wrong.wall_offset_ms() < -7_000_000

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,7 @@ class DockerEngine:
         self.images: dict[str, dict[str, Any]] = {}
         self.counters: dict[str, dict[str, int]] = {}
         self.said: dict[str, list[str]] = {}
+        self.events: list[dict[str, Any]] = []
         self.silent = False  # accepts and never answers
         self.broken: dict[str, int] = {}  # the end of a path -> the status it answers
         self._loop = asyncio.new_event_loop()
@@ -87,6 +89,7 @@ class DockerEngine:
 
     def die(self, name: str, code: int = 1, *, oom: bool = False, at: datetime | None = None) -> None:
         """It ends."""
+        self._ended(name, code, oom)
         self._of(name)["State"].update(
             {
                 "Status": "exited",
@@ -98,14 +101,20 @@ class DockerEngine:
             }
         )
 
-    def restarts(self, name: str, times: int = 1, code: int = 1) -> None:
-        """Its restart policy started it again, so many times; it runs."""
+    def restarts(self, name: str, times: int = 1, code: int = 1, *, oom: bool = False) -> None:
+        """Its restart policy started it again, so many times; it runs, and says nothing of how it ended."""
         row = self._of(name)
+        for _ in range(times):
+            self._ended(name, code, oom)
         row["RestartCount"] += times
         row["State"].update(
             {"Status": "running", "Running": True, "ExitCode": 0, "StartedAt": stamp(), "FinishedAt": stamp()}
         )
-        row["LastExit"] = code
+
+    def _ended(self, name: str, code: int, oom: bool) -> None:
+        about = {"ID": self._of(name)["Id"], "Attributes": {"name": name, "exitCode": str(code)}}
+        for action in ("oom", "die") if oom else ("die",):
+            self.events.append({"Type": "container", "Action": action, "Actor": about, "timeNano": time.time_ns()})
 
     def say(self, name: str, *lines: str) -> None:
         """It writes into its log."""
@@ -179,13 +188,18 @@ class DockerEngine:
             return _json({"message": "page not found"}, 404)
         if path == "/containers/json":
             return _json([self._line(c) for c in self.containers.values() if "all" in query or c["State"]["Running"]])
+        if path == "/events":
+            kinds = json.loads(query["filters"][0])["event"]
+            since, until = float(query["since"][0]) * 1e9, float(query["until"][0]) * 1e9
+            told = [e for e in self.events if e["Action"] in kinds and since <= e["timeNano"] < until]
+            return 200, "application/json", b"".join(json.dumps(e).encode() + b"\n" for e in told)
         words = path.split("/")
         if path.startswith("/containers/") and len(words) == 4:
             row = self.containers.get(words[2])
             if row is None:
                 return _json({"message": f"No such container: {words[2]}"}, 404)
             if words[3] == "json":
-                return _json({k: v for k, v in row.items() if k != "LastExit"})
+                return _json(row)
             if words[3] == "stats":
                 return _json(self._stats(words[2]))
             if words[3] == "logs":
