@@ -14,6 +14,7 @@ from django.http import HttpRequest
 
 from monitors import checks, services, subjects, templates
 from monitors import host_admin as host_admin
+from monitors import probe_admin as probe_admin
 from monitors.models import (
     Certificate,
     FailureBody,
@@ -196,35 +197,6 @@ class MonitorTemplateDesk(Desk):
 
     def remove(self, row: MonitorTemplate, by: Actor) -> None:
         templates.delete(row, by=by)
-
-
-class ProbeForm(DoorForm):
-    anchors = ObjectField(
-        of=list,
-        help_text='Independent addresses that prove its own line is well, as ["1.1.1.1:443", "https://example.com"].',
-    )
-
-
-@admin.register(Probe)
-class ProbeDesk(Desk):
-    form = ProbeForm
-    list_display = ("name", "slug", "client", "network", "health", "enabled", time_column("last_seen_at", "Seen"))
-    list_filter = ("enabled", "built_in", "client")
-    list_select_related = ("client",)
-    search_fields = ("name", "slug", "network")
-    autocomplete_fields = ("client",)
-    readonly_fields = ("built_in", "blind_since", "blind_reason", "last_seen_at", "version", "clock_offset_ms")
-    actions = ()
-
-    @admin.display(description="Health")
-    def health(self, row: Probe) -> str:
-        return shape("paused" if not row.enabled else "blind" if row.blind_since else "ok")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and not (obj is not None and obj.built_in)
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        return {}
 
 
 @admin.register(ProbeState)

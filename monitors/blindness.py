@@ -79,6 +79,7 @@ class Lookout(Resident):
         super().__init__("lookout")
         self.listening_since = self.listened_at = time.monotonic()
         self.seldom_at = 0.0
+        self.alone_at = -watching.RETURN
         self.places = 0  # the probes for which the rules were last followed
 
     def step(self) -> float:
@@ -87,7 +88,9 @@ class Lookout(Resident):
         if now - self.listened_at > GRACE:
             self.listening_since = now
         self.listened_at = now
-        look_at_remote(at, listening=now - self.listening_since >= GRACE)
+        forgiving = now - self.alone_at < watching.RETURN
+        if look_at_remote(at, listening=now - self.listening_since >= GRACE, forgiving=forgiving):
+            self.alone_at = now
         if now - self.seldom_at > SELDOM:
             self.seldom_at = now
             remote.end_jobs(at)
@@ -109,23 +112,37 @@ def watch(at: datetime) -> None:
             check_anchors(probe, at)
 
 
-def look_at_remote(at: datetime, *, listening: bool = True) -> None:
-    """Judge all remote probes. One who has only begun to listen does not judge silence."""
-    for probe in Probe.objects.filter(built_in=False).exclude(public_key=""):
+def look_at_remote(at: datetime, *, listening: bool = True, forgiving: bool = False) -> bool:
+    """Judge all remote probes; True when none of several is heard: then it is us, and one alert says so for all.
+
+    One who has only begun to listen does not judge silence. `forgiving`: none was heard a moment ago, and not all are
+    back yet; those still silent abstain without an alert of their own.
+    """
+    probes = list(Probe.objects.filter(built_in=False).exclude(public_key=""))
+    heard_of = [p for p in probes if watching.is_watched(p) and p.last_seen_at is not None]
+    alone = listening and len(heard_of) > 1 and watching.nobody_heard(heard_of, at)
+    for probe in probes:
         if listening or not watching.is_silent(probe, at):
-            judge_remote(probe, at)
+            judge_remote(probe, at, quiet=alone or forgiving)
         if probe.health.get("cloned_at"):
             watching.clear_clone(probe, at)
+    if listening:
+        watching.tell_common_silence(alone, at)
+    return alone
 
 
-def judge_remote(probe: Probe, at: datetime) -> None:
+def judge_remote(probe: Probe, at: datetime, *, quiet: bool = False) -> None:
     """Take or give back a remote probe's vote by its own faults; one that its neighbours contradict is left to `sweep`."""
     why = watching.fault(probe, at) if watching.is_watched(probe) else ""
     ours = probe.blind_since is not None and watching.is_own_fault(probe.blind_reason)
     if why and probe.blind_since is None:
-        set_blind(probe, why, at)
-    elif why and ours and why != probe.blind_reason:
-        Probe.objects.filter(pk=probe.pk).update(blind_reason=why[:300])
+        set_blind(probe, why, at, quiet=quiet)
+    elif why and ours:
+        if why[:300] != probe.blind_reason:
+            Probe.objects.filter(pk=probe.pk).update(blind_reason=why[:300])
+        if not quiet and not watching.is_told(probe):
+            with transaction.atomic():
+                report([_report(probe, at, True, why)])
     elif not why and ours:
         set_seeing(probe, at)
 
@@ -185,14 +202,15 @@ def _report(probe: Probe, at: datetime, failing: bool, why: str = "") -> Report:
     )  # fmt: skip
 
 
-def set_blind(probe: Probe, why: str, at: datetime) -> bool:
-    """Take its vote away and raise the one alert that names it."""
+def set_blind(probe: Probe, why: str, at: datetime, *, quiet: bool = False) -> bool:
+    """Take its vote away and raise the one alert that names it (`quiet`: another speaks of it)."""
     with transaction.atomic():
         if not Probe.objects.filter(pk=probe.pk, blind_since=None).update(blind_since=at, blind_reason=why[:300]):
             return False
         probe.blind_since, probe.blind_reason = at, why
         ProbeState.objects.filter(probe=probe, active=True).exclude(status=engine.UNKNOWN).update(changed=True)
-        report([_report(probe, at, True, why)])
+        if not quiet:
+            report([_report(probe, at, True, why)])
         bells.ring_on_commit(bells.EVALUATE)
     log.warning("probe %s is blind: %s", probe.slug, why)
     return True

@@ -189,7 +189,8 @@ def take(caller: Caller, batch: Batch) -> Taken:
         foreign = {r.monitor for r in rows} - views.keys()
         if not foreign:
             taken = Taken(rows[-1].seq if rows else before)
-            _write(probe, rows, views, at, taken)
+            if rows:
+                _write(probe, rows, views, at, taken)
             _note_probe(probe, batch, at, taken.result_seq)
     if foreign:
         _foreign(probe, foreign, at)

@@ -21,8 +21,11 @@ log = logging.getLogger("watchkeeper.watching")
 
 SILENT = timedelta(seconds=10)  # it asks every 2 s: at least three looks were missed
 CLOCK_OFF_MS = 30_000
+LATELY = timedelta(seconds=5)  # when none of several was heard even for so long, it is not they who are silent
+RETURN = 60.0  # seconds in which all come back after the portal was away: they try again at least each 30 s
 CLEAR_AFTER = timedelta(seconds=60)  # two programs with one identity: told as over when only one spoke for so long
 KEPT = ("rival_at", "cloned_at", "foreign_at")  # what the portal keeps in a probe's `health` beside its own words
+EVERYBODY = "all"
 SAYS = ("It has not been heard of", "Its clock is off", "It reports that")
 
 
@@ -42,6 +45,32 @@ def fault(probe: Probe, at: datetime) -> str:
 def is_silent(probe: Probe, at: datetime) -> bool:
     """Did it miss three looks?"""
     return probe.last_seen_at is not None and at - probe.last_seen_at > SILENT
+
+
+def nobody_heard(probes: list[Probe], at: datetime) -> bool:
+    """Is one of these silent, and none of the others heard lately? Pure."""
+    silent = any(is_silent(p, at) for p in probes)
+    return silent and all(p.last_seen_at is not None and at - p.last_seen_at > LATELY for p in probes)
+
+
+def is_told(probe: Probe) -> bool:
+    """Is there an open alert of its blindness?"""
+    return Alert.objects.filter(
+        resolved_at=None, source="probe", condition="blind", entity_type="probe", entity_id=str(probe.pk)
+    ).exists()
+
+
+def tell_common_silence(alone: bool, at: datetime) -> None:
+    """One alert for all: no remote probe is heard. It ends with the first that is."""
+    open_now = Alert.objects.filter(resolved_at=None, source="probe", entity_type="probe", entity_id=EVERYBODY)
+    if alone == open_now.exists():
+        return
+    with transaction.atomic():
+        report([Report(
+            source="probe", condition="blind", event="blind", entity_type="probe", entity_id=EVERYBODY, entity_name="All remote probes", failing=alone, at=at, severity="warning",
+            title="No remote probe is heard",
+            message="All are silent at once: look at the portal's own line and web server first. What they watch is unknown until they are heard." if alone else "",
+        )])  # fmt: skip
 
 
 def is_own_fault(reason: str) -> bool:

@@ -28,7 +28,7 @@ from monitors.probe.identity import Identity
 
 DEADLINE = 30.0
 MOST_ANSWER = 64 * 1024 * 1024
-FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
 
 class LinkDown(Exception):
@@ -55,7 +55,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Patience:
-    """How long to wait after failures in a row: doubling, with jitter, a minute at most."""
+    """How long to wait after failures in a row: doubling, with jitter, half a minute at most."""
 
     failures: int = 0
 

@@ -100,7 +100,9 @@ class Runner(threading.Thread):
                 log.exception("the runner failed; again in a second")
                 time.sleep(1)
         self.engine.stop()
-        self._collect(0)
+        while not self.results.empty():
+            self._collect(0.0)
+            self._record()
         self._record()
 
     def step(self) -> None:

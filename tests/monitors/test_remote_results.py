@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alerts.models import Alert
 from monitors import blindness, evaluate, ingest, partitions, remote, services, store
 from monitors.models import Certificate, FailureBody, Monitor, Probe, ProbeState, Result
 from monitors.probe.clock import micros
+from monitors.remote import Denied
 from portal.clock import database_now
 from portal.models import AuditEntry
 from tests import cast
@@ -387,3 +390,78 @@ def test_a_probe_out_of_service_alarms_nobody(berlin, speaker):
     remote.revoke(berlin, by=cast.TESTS, at=database_now())
     blindness.look_at_remote(database_now())
     assert not Alert.objects.filter(resolved_at=None).exists()
+
+
+def test_when_all_fall_silent_at_once_it_is_us_and_one_alert_says_so(berlin, speaker):
+    probes = [berlin, *(afar.new_probe(f"p{n}") for n in range(3))]
+    speakers = [speaker, *(Speaker.enrolled(p, instance=f"{n}" * 32) for n, p in enumerate(probes[1:]))]
+    monitors = [rows.monitor(name=f"shop {n}", probes=[p]) for n, p in enumerate(probes)]
+    for each, m in zip(speakers, monitors, strict=True):
+        each.saw(m.pk, "u")
+    judge(database_now())
+    for n, p in enumerate(probes):  # cut at the same moment; each had asked at its own
+        Probe.objects.filter(pk=p.pk).update(last_seen_at=database_now() - timedelta(seconds=12 - n / 2))
+    assert blindness.look_at_remote(database_now())
+    judge(database_now())
+    assert {state(m) for m in monitors} == {"unknown"}
+    assert [a.entity_name for a in Alert.objects.filter(resolved_at=None)] == ["All remote probes"]
+    speaker.hello()
+    assert not blindness.look_at_remote(database_now(), forgiving=True)
+    assert not Alert.objects.filter(resolved_at=None).exists(), "the line is back; the others are given a minute"
+    blindness.look_at_remote(database_now())
+    silent_ones = Alert.objects.filter(resolved_at=None).values_list("entity_name", flat=True)
+    assert sorted(silent_ones) == ["P0", "P1", "P2"], "and are named when they do not come"
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda x: st.lists(x, max_size=16) | st.dictionaries(st.text(max_size=9), x, max_size=5),
+        max_leaves=40,
+    )
+)
+def test_whatever_stands_in_a_body_is_read_or_refused(anything):
+    """Nothing else comes out of it: no error, no half row."""
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    for body in (
+        anything,
+        {"results": anything},
+        {"results": [anything], "health": anything, "blind": anything, "anchors_ok_us": anything},
+    ):
+        try:
+            batch = ingest.read(json.dumps(body).encode(), at)
+        except Denied as refusal:
+            assert refusal.status in (400, 413)
+        else:
+            assert all(isinstance(r, ingest.Row) for r in batch.rows)
+
+
+@given(
+    place=st.integers(0, 14),
+    value=st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=400)
+    | st.lists(st.none(), max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["body", "certificate", "domain", "host", "blind"]),
+        st.none()
+        | st.text()
+        | st.integers()
+        | st.dictionaries(
+            st.sampled_from(["not_after", "fingerprint", "names", "expires_at"]),
+            st.text() | st.integers() | st.lists(st.text()),
+        ),
+    ),
+)
+def test_a_row_with_one_strange_value_is_whole_or_nothing(place, value):
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    raw = [1, 7, micros(at), 3, None, 1.5, None, 3.0, 12.25, None, 200, "connect", "refused", 1, None]
+    raw[place] = value
+    try:
+        (row,) = ingest.read(json.dumps({"results": [raw]}).encode(), at).rows
+    except Denied:
+        return
+    assert 0 <= row.status <= 3 and row.at <= at + ingest.AHEAD and len(row.message) <= 300
+    json.dumps(ingest._facts(row.more)).encode()
