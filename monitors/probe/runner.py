@@ -44,7 +44,7 @@ FLUSH, BATCH = 0.2, 500
 PACE, HANDFUL = 0.05, 0.01  # seconds between two rounds at least, and between two looks for results
 MOST_ROWS, MOST_TEXT = 2000, 3_000_000  # of one delivery; zipped it stays below a megabyte
 ALWAYS = ("host", "containers")  # facts that are a measurement themselves; others are told when they change
-PROVE = 30.0  # anchors are asked so often even when all is well
+PROVE, EAGER = 30.0, 20.0  # anchors are asked so often even when all is well; so long each second after they were lost
 
 
 class Runner(threading.Thread):
@@ -67,6 +67,7 @@ class Runner(threading.Thread):
         self.failed_at: datetime | None = None  # the latest first failure: anchors have to be seen well after it
         self.blind = ""
         self.asked_at = -PROVE
+        self.eager_until = 0.0
         self.asking: Future[dict[str, bool]] | None = None
 
     # --- Orders, from the courier's thread ------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ class Runner(threading.Thread):
         if not self.anchors:
             return
         doubtful = self.failed_at is not None and (self.anchors_ok_at is None or self.anchors_ok_at < self.failed_at)
-        pause = 1.0 if doubtful or self.blind else PROVE
+        pause = 1.0 if doubtful or self.blind or time.monotonic() < self.eager_until else PROVE
         if time.monotonic() - self.asked_at >= pause or (doubtful and self.asked_at == -PROVE):
             self.asked_at = time.monotonic()
             self.began_asking = at
@@ -191,6 +192,8 @@ class Runner(threading.Thread):
         self.blind = anchors.verdict(answered)
         if not self.blind:
             self.anchors_ok_at = self.began_asking
+            if before:  # the portal begins anew with what it sees from now on, and that has to be proved too
+                self.eager_until = time.monotonic() + EAGER
         if self.blind != before or self.failed_at is not None:
             self.wake.set()
 

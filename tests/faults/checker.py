@@ -101,11 +101,15 @@ def check(calls: Iterable[Call], *, ended_at: datetime | None = None) -> Verdict
     return verdict
 
 
+# What a message of this kind says in its first words; the others tell of the failure.
+WORDS = {"recovered": "[Recovered]", "acknowledged": "[Acknowledged]"}
+
+
 # --- What the provider heard, by delivery ------------------------------------------------------------------------------
 def hear(rows: Records, calls: Iterable[Call]) -> tuple[dict[int, list[Call]], list[str]]:
     """The accepted calls of each delivery, in order of arrival; and calls that belong to none."""
     by_path = {_path(d): d.channel_id for d in rows.deliveries.values()}
-    index = {(d.channel_id, d.alert_id, d.kind == "recovered"): d.pk for d in rows.deliveries.values() if d.alert_id}
+    index = {(d.channel_id, d.alert_id, WORDS.get(d.kind, "")): d.pk for d in rows.deliveries.values() if d.alert_id}
     others: dict[int, list[int]] = defaultdict(list)  # messages about no alert: gathered ones, dead channels
     for d in rows.deliveries.values():
         if not d.alert_id:
@@ -137,7 +141,7 @@ def _keyed(call: Call) -> int:
 def _plain(
     call: Call,
     channel: int | None,
-    index: dict[tuple[int, int, bool], int],
+    index: dict[tuple[int, int, str], int],
     others: dict[int, list[int]],
     rows: Records,
 ) -> int | None:
@@ -150,7 +154,8 @@ def _plain(
         if str(rows.notices[rows.deliveries[pk].notice_id].snapshot["title"]) in text:
             return pk
     found = _ALERT.search(call.body.decode())
-    return index.get((channel, int(found[1]), "Recovered" in text)) if found else None
+    said = next((word for word in WORDS.values() if word in text), "")
+    return index.get((channel, int(found[1]), said)) if found else None
 
 
 # --- The invariants ----------------------------------------------------------------------------------------------------

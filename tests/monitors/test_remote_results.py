@@ -65,6 +65,7 @@ def test_a_look_that_was_asked_for_is_passed_on_once_without_the_whole_list(berl
     m = rows.monitor(probes=[berlin])
     speaker.work()
     speaker.saw(m.pk, "u")
+    ProbeState.objects.filter(monitor=m).update(last_at=database_now() - timedelta(seconds=9))
     calm = speaker.work()
     assert calm.json()["rush"] == []
     services.check_now(m, by=cast.TESTS, at=database_now())
@@ -111,6 +112,7 @@ def test_a_batch_that_comes_twice_counts_once(berlin, speaker):
     assert view.streak == 2 and view.last_seq == 2
     overlap = [batch[1], speaker.row(m.pk, 1, database_now())]
     assert speaker.post(overlap).json()["result_seq"] == 3 and results(m) == [3, 3, 1]
+    assert speaker.post(batch).json() == {"result_seq": 3, "late": 0, "dropped": 0}, "it is not even looked at"
 
 
 def test_the_same_moment_twice_does_not_stop_the_rest(berlin, speaker):
@@ -145,6 +147,17 @@ def test_what_is_late_fills_the_history_and_pages_nobody(berlin, speaker):
     assert state(m) == "up" and not Alert.objects.exists()
     assert sorted(results(m)) == [1, 3, 3, 3, 3]
     assert m.views.get().status == 1
+
+
+def test_failures_of_a_while_ago_page_nobody_though_nothing_newer_is_known(berlin, speaker):
+    """The probe was cut off from us, saw them then, and tells us now."""
+    m = rows.monitor(probes=[berlin])
+    speaker.saw(m.pk, "u")
+    judge(database_now())
+    ProbeState.objects.filter(monitor=m).update(last_at=database_now() - timedelta(minutes=20))
+    assert speaker.saw(m.pk, "ffff", database_now() - timedelta(minutes=10)).json()["late"] == 4
+    judge(database_now())
+    assert state(m) == "up" and not Alert.objects.exists() and m.views.get().streak == 1
 
 
 def test_an_hour_of_failures_and_then_health_is_told_to_nobody(berlin, speaker):
@@ -306,6 +319,8 @@ def test_a_silent_probe_makes_its_monitors_unknown_and_one_alert_names_it(berlin
     alert = Alert.objects.get(resolved_at=None)
     assert (alert.source, alert.event, alert.entity_id) == ("probe", "blind", str(berlin.pk))
     assert "disconnected" in alert.message
+    blindness.sweep(database_now() + timedelta(seconds=90))
+    assert Probe.objects.get(pk=berlin.pk).blind_since, "that no neighbour contradicts it gives nobody's line back"
     speaker.hello()
     for m in monitors:
         speaker.saw(m.pk, "u", database_now() + timedelta(seconds=1))
@@ -354,6 +369,7 @@ def test_what_a_probe_sees_without_its_line_is_kept_and_does_not_vote(berlin, sp
     speaker.post(rows_, blind="Only 0 of 1 anchors answer.")
     judge(database_now())
     assert state(m) == "unknown" and not open_alerts(m) and results(m) == [1, 3, 3]
+    assert m.views.get().status == 1, "history, not a streak that could be confirmed later"
     assert "only 0 of 1 anchors" in Alert.objects.get(resolved_at=None).message
     speaker.saw(m.pk, "u", database_now() + timedelta(seconds=1.8), anchors_ok_us=micros(database_now()))
     judge(database_now())

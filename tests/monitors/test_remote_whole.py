@@ -186,6 +186,28 @@ def test_a_site_is_watched_from_elsewhere_and_its_failure_pages(program, judging
 
 
 @pytest.mark.alone
+def test_a_probe_that_loses_its_line_pages_nobody_for_what_it_cannot_see(program, judging, site):
+    """Its anchor and the site vanish together: it says that it is blind, and the failure does not count."""
+    stage.trigger(stage.webhook())
+    with socket.create_server(("127.0.0.1", 0)) as anchor:
+        berlin = afar.new_probe(anchors=[f"127.0.0.1:{anchor.getsockname()[1]}"])
+        shop = http(site, [berlin])
+        enrolled(program, berlin)
+        program.start()
+        until(lambda: state(shop) == "up", "the site to be up")
+    site.fail()
+    services.check_now(shop, by=cast.TESTS, at=database_now())
+    until(lambda: Probe.objects.get(pk=berlin.pk).blind_since, "it to say that it is blind")
+    until(lambda: state(shop) == "unknown", "the observer to be doubted")
+    berlin.refresh_from_db()
+    assert "0 of 1 anchors" in berlin.blind_reason and not open_alerts(shop)
+    assert [a.source for a in open_alerts()] == ["probe"]
+    with socket.create_server(("127.0.0.1", int(berlin.anchors[0].partition(":")[2]))):
+        until(lambda: state(shop) == "down", "the line to be back, and the failure to count", within=60)
+    assert "down" in steps(shop)
+
+
+@pytest.mark.alone
 def test_killed_while_posting_nothing_is_lost_and_nothing_counts_twice(program, site):
     """Killed with signal 9 again and again: every number the spool gave out is stored once, in order, none twice."""
     berlin = afar.new_probe()
