@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import drain, one_machine, outage, pages, peers, pipeline, stage, storm
+from bench import drain, one_machine, outage, pages, peers, pipeline, remote, stage, storm
 
 FULL = bool(os.environ.get("FULL"))
 
@@ -38,6 +38,8 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "drain": lambda: drain.run(10_000, 50),
     "slow neighbour": lambda: drain.neighbour(),
     "routing": lambda: drain.routing(),
+    "ingest": lambda: remote.ingest(),
+    "remote probe": lambda: remote.run(),
     "pages": lambda: pages.run(10000, 20_000_000 if FULL else 2_000_000),
     "idle": lambda: one_machine.idle(seconds=60 if FULL else 30),
 }

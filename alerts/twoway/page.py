@@ -27,7 +27,7 @@ from portal.errors import Refused
 from portal.tenancy import ACK, viewer_of
 
 LONGEST_NAME = 80
-TAKE, LOOK = "take", "look"
+TAKE, LOOK, CLOSE = "take", "look", "close"
 STATUS = {"unknown": 404, "expired": 410}
 
 
@@ -35,7 +35,7 @@ STATUS = {"unknown": 404, "expired": 410}
 @csrf_protect
 @require_http_methods(["GET", "HEAD", "POST"])
 def take(request: HttpRequest, token: str) -> HttpResponse:
-    """`/a/<token>/`: GET shows, POST acknowledges; for who is signed in and may, it resolves as well."""
+    """`/a/<token>/`: GET shows, POST acknowledges or resolves."""
     at = database_now()
     row, obstacle = links.find(token[:60], at)
     if row is None or row.alert is None:
@@ -61,11 +61,7 @@ def _press(request: HttpRequest, row: Delivery, *, able: bool, at: datetime) -> 
     if request.POST.get("verb") == "resolve":
         if not able:
             return {"wrong": "Sign in to resolve it.", "status": 403}
-        try:
-            row.alert = acts.resolve(alert, by=Actor.of(request), at=at)
-        except Refused:
-            return {"state": taking.RESOLVED}
-        return {"state": "closed"}
+        return _close(row, by=Actor.of(request), at=at)
     if able:
         name, by, user_id = str(request.user), Actor.of(request), request.user.pk
         taken = taking.take(row, "", name=name, where=f"link, {by.name}", at=at, ip=by.ip, user_id=user_id)
@@ -73,15 +69,27 @@ def _press(request: HttpRequest, row: Delivery, *, able: bool, at: datetime) -> 
         choice, name = request.POST.get("who", ""), _name(request, row)
         if choice == LOOK:
             return {"wrong": "Nothing was changed: you chose only to look.", "status": 400}
-        if choice != TAKE:
+        if choice not in (TAKE, CLOSE):
             return {"wrong": "Nothing was changed: choose first who takes it.", "status": 400}
         if not name:
             return {"wrong": "Nothing was changed: say who you are.", "status": 400}
         where = f"link of {one_line(row.channel.name)}"
         ip = Actor.of(request).ip
+        if choice == CLOSE:
+            return _close(row, by=Actor(f"{name} ({where})"[:200], ip=ip), at=at)
         taken = taking.take(row, "", name=name, where=where, at=at, ip=ip, user_id=taking.user_of(row))
     row.alert = taken.alert or alert
     return {"state": taken.state}
+
+
+def _close(row: Delivery, *, by: Actor, at: datetime) -> dict[str, Any]:
+    """It is over, says a person; should it still fail at the next check, a new alert opens."""
+    assert row.alert is not None
+    try:
+        row.alert = acts.resolve(row.alert, by=by, at=at)
+    except Refused:
+        return {"state": taking.RESOLVED}
+    return {"state": "closed"}
 
 
 def _name(request: HttpRequest, row: Delivery) -> str:
@@ -104,6 +112,7 @@ def _show(request: HttpRequest, row: Delivery | None, context: dict[str, Any]) -
         "longest": LONGEST_NAME,
         "take": TAKE,
         "look": LOOK,
+        "close": CLOSE,
     }
     status = context.pop("status", STATUS.get(context["state"], 200))
     with timezone.override(_zone(request, zone)):

@@ -50,6 +50,7 @@ class Watch:
     version: int
     view: engine.View
     due_at: datetime
+    slot: datetime  # its own place in the interval, which a look out of turn does not move: load stays flat
     under_way: bool = False
     again: bool = False  # asked for at once while a check was under way
     rushed: int = 0  # the last request for a look that was followed
@@ -67,7 +68,14 @@ class Watch:
         limits = self.plan.limits
         view = engine.observe(self.view, status, at, error_class=error_class, message=message)
         self.view = replace(view, vote=engine.confirmed(view, limits))
-        self.due_at = at if self.again else engine.next_due(self.view, limits, self.due_at, at)
+        if self.again:
+            self.due_at = at
+        elif not engine.settled(self.view, limits):
+            self.due_at = at + engine.RECHECK
+        else:
+            if at >= self.slot:
+                self.slot = engine.next_due(self.view, limits, self.slot, at)
+            self.due_at = self.slot
         self.under_way = self.again = False
         return self.view
 
@@ -100,7 +108,9 @@ class Plans:
                 continue
             plan = plan_of(order, self.allow)
             first = engine.first_slot(plan.monitor, self.probe, plan.limits.interval, at)
-            watch = Watch(plan, order["version"], engine.View(probe=self.probe), at if known is not None else first)
+            watch = Watch(
+                plan, order["version"], engine.View(probe=self.probe), at if known is not None else first, first
+            )
             if known is not None:  # only its settings changed: what was seen stands, and it is looked at anew now
                 watch.view, watch.rushed = known.view, known.rushed
             self.watches[plan.monitor] = watch

@@ -91,7 +91,7 @@ def test_looking_shows_everything_and_changes_nothing() -> None:
 def test_it_needs_no_script_and_nothing_is_chosen_beforehand() -> None:
     page = visitor().get(path(told())).content.decode()
     radios = re.findall(r"<input type=\"radio\"[^>]*>", page)
-    assert len(radios) == 2 and all("required" in r and "checked" not in r for r in radios)
+    assert len(radios) == 3 and all("required" in r and "checked" not in r for r in radios)
     assert 'value="look"' in radios[0], "who fills a form blindly takes the first choice: it must do nothing"
     assert "onclick" not in page and "<script>" not in page
 
@@ -156,6 +156,22 @@ def test_who_is_signed_in_needs_no_choice() -> None:
     assert b'type="radio"' not in browser.get(path(row)).content
     assert state(submit(browser, path(row), verb="acknowledge")) == "done"
     assert Alert.objects.get(pk=row.alert_id).acknowledged_by == str(cast.alice())
+
+
+def test_the_person_it_went_to_says_that_it_is_over() -> None:
+    row = told()
+    answer = submit(visitor(), path(row), who="close", verb="acknowledge")
+    assert state(answer) == "closed" and status_of(row) == "resolved"
+    assert Alert.objects.get(pk=row.alert_id).resolved_by.startswith("Ana (link of")
+    assert state(Browser().post(path(row), {"who": "close"})) == "resolved"
+
+
+def test_what_somebody_has_taken_can_still_be_called_over() -> None:
+    row = told()
+    submit(visitor(), path(row), who="take", verb="acknowledge")
+    page = visitor().get(path(row)).content.decode()
+    assert 'value="close"' in page and 'value="take"' not in page
+    assert state(submit(visitor(), path(row), who="close", verb="acknowledge")) == "closed"
 
 
 def test_who_is_signed_in_may_resolve_it_and_nobody_else() -> None:

@@ -87,6 +87,27 @@ def test_two_hundred_races_of_an_acknowledgement_against_a_step(several_writers)
 
 
 @pytest.mark.alone
+def test_two_people_acknowledge_at_once_and_one_of_them_has_it(several_writers):
+    ops = stage.webhook("ops")
+    policy(level(0, ops))
+    for seed in range(20):
+        (alert,) = tell(failing(seed))
+        escalator.climb(later(0))
+        for row in stage.claim(later(0)):
+            stage.ends(row, at=later(0))
+
+        def hand(number: int, alert: Alert = alert) -> None:
+            acts.acknowledge(alert, by=Actor(("Ana", "Ben")[number]), at=later(seconds=1))
+
+        abreast(hand, 2)
+        alert.refresh_from_db()
+        assert alert.acknowledged_by in ("Ana", "Ben")
+        assert Notice.objects.filter(alert=alert, kind="acknowledged").count() == 1, (
+            "those who were called hear it once"
+        )
+
+
+@pytest.mark.alone
 def test_two_sweeps_at_the_same_moment_call_once(several_writers):
     policy(level(0, stage.webhook("ops")), level(60, stage.webhook("manager")), repeat_count=1)
     for seed in range(30):

@@ -202,6 +202,19 @@ def test_a_request_for_a_look_is_followed_once():
     assert due(plans, early + timedelta(seconds=2)) == []
 
 
+def test_looks_out_of_turn_do_not_bring_all_into_step():
+    """After an hour without the portal all are asked for at once; each goes back to its own place in the interval."""
+    plans = Plans(1)
+    plans.follow([order(n) for n in range(1, 201)], NOON)
+    own = {n: w.slot for n, w in plans.watches.items()}
+    plans.rush([[n, 1] for n in plans.watches], NOON)
+    assert sum(1 for _ in plans.due(NOON, 1000)) == 200
+    for watch in plans.watches.values():
+        watch.observe(engine.UP, NOON + timedelta(milliseconds=20), "", "")
+        assert (watch.due_at - own[watch.monitor]).total_seconds() in (0.0, 60.0)
+    assert len({round(w.due_at.timestamp()) for w in plans.watches.values()}) > 40
+
+
 def test_changed_settings_make_a_new_watch_and_what_is_not_ours_goes():
     plans = Plans(1)
     plans.follow([order(7), order(8)], NOON)
