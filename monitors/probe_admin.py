@@ -26,6 +26,7 @@ class ProbeForm(DoorForm):
     )
 
 
+@admin.register(Probe)
 class ProbeDesk(Desk):
     """Registered in `monitors.admin`, beside the other desks."""
 

@@ -270,6 +270,7 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
 
 # Addresses whose parameter is a secret, a public name, or that are not about a client's rows.
 OPEN = {
+    "probe/v1/jobs/{pk}": "signed by the probe whose job it is",
     "a/{token}/": "signed for one delivery, and it expires",
     "hooks/twilio/voice/{token}/": "signed for one delivery, and Twilio's signature is checked",
     "hooks/twilio/status/{delivery}/{attempt}/": "Twilio's signature is checked",
