@@ -24,6 +24,7 @@ from monitors import checks, watching
 from monitors.models import Monitor, Probe, ProbeJob, ProbeState
 from monitors.probe import identity
 from monitors.probe.clock import EPOCH, micros
+from monitors.signals import probe_job_finished
 from portal import audit, bells
 from portal.audit import Actor
 from portal.errors import Refused
@@ -325,12 +326,14 @@ def finish_job(caller: Caller, pk: int, said: dict[str, Any]) -> ProbeJob:
     job = ProbeJob.objects.filter(pk=pk, probe=caller.probe).first()
     if job is None:
         raise Denied(404, "unknown", "This probe has no such job.")
-    moved = ProbeJob.objects.filter(pk=pk, state__in=(ProbeJob.State.TAKEN, ProbeJob.State.UNKNOWN)).update(
-        state=state, result=result, finished_at=caller.at
-    )
-    if not moved:
-        raise Denied(409, "finished", "This job is finished.")
-    job.refresh_from_db()
+    with transaction.atomic():
+        moved = ProbeJob.objects.filter(pk=pk, state__in=(ProbeJob.State.TAKEN, ProbeJob.State.UNKNOWN)).update(
+            state=state, result=result, finished_at=caller.at
+        )
+        if not moved:
+            raise Denied(409, "finished", "This job is finished.")
+        job.refresh_from_db()
+        probe_job_finished.send(ProbeJob, job=job, at=caller.at)
     return job
 
 

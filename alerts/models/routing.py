@@ -64,6 +64,9 @@ class Channel(models.Model):
     unhealthy_reason = models.CharField(max_length=300, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_answer = models.CharField(max_length=300, blank=True, editable=False)
+    digests_stopped_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="The reader asked for no more digests; alerts go on."
+    )
     made_for = models.CharField(
         max_length=40,
         blank=True,
@@ -161,6 +164,11 @@ class Trigger(models.Model):
     groups = models.ManyToManyField("portal.ContactGroup", blank=True, related_name="triggers")
     enabled = models.BooleanField(default=True)
     notify_on_resolve = models.BooleanField(default=True)
+    verdict_wait_seconds = models.PositiveSmallIntegerField(
+        default=8,
+        validators=[MaxValueValidator(30)],
+        help_text="How long the first message may wait for the probable cause, from the first failing check. 0: not at all.",
+    )
     reminder_minutes = models.PositiveIntegerField(
         null=True,
         blank=True,

@@ -76,6 +76,9 @@ class Monitor(models.Model):
         blank=True,
         help_text='Where it is watched from: {"probes": ["local"]} or {"tags": ["eu"], "any": 3}.',
     )
+    diagnose = models.BooleanField(
+        default=True, help_text="Find out why as soon as a check fails: paths, names, certificates, from every probe."
+    )
     in_maintenance = models.BooleanField(default=False, editable=False)
     runbook_url = models.URLField(max_length=500, blank=True)
     notes = models.TextField(blank=True)

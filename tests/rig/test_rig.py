@@ -68,16 +68,18 @@ class TestPostgres:
 
     def test_a_killed_backend_restarts_the_server_by_itself(self, crash_postgres: Postgres) -> None:
         connection = psycopg.connect(crash_postgres.url())
-        crash_postgres.kill9_backend(connection.info.backend_pid)
+        killed = connection.info.backend_pid
+        crash_postgres.kill9_backend(killed)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
 
-        def back() -> bool:
+        def back() -> bool:  # restarted, not merely not yet aware of it: the killed one is no longer listed
             try:
-                psycopg.connect(crash_postgres.url()).close()
+                with psycopg.connect(crash_postgres.url()) as again:
+                    row = again.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [killed]).fetchone()
             except psycopg.OperationalError:
                 return False
-            return True
+            return row == (0,)
 
         eventually(back)
         with pytest.raises(ValueError, match="not a backend"):
