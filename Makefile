@@ -1,5 +1,5 @@
 # What can one do here? `make run` serves the portal, `make test` proves it, `make check` reads it, `make demo` shows it.
-# Override: HOST, PORT, DATA_DIR (run) · ARGS (test, bench, demo) · SEED (soak) · PYTHON (which Python builds .venv).
+# Override: HOST, PORT, DATA_DIR (run) · ARGS (test, bench, lab, demo) · SEED (soak) · PYTHON (which Python builds .venv).
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -12,7 +12,7 @@ ASIDE := DATA_DIR=$(VENV)/check-data DATABASE_URL= REDIS_URL= DJANGO_SETTINGS_MO
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := venv
-.PHONY: help venv run test check bench soak demo lock probe
+.PHONY: help venv run test check bench soak lab regions demo lock probe
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -69,9 +69,17 @@ bench: $(VENV)/dev.stamp ## measured speed, as a table
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/dev.stamp ## seeded faults under load: make soak SEED=7
+	@$(BIN)/python -m tests --soak
 	@$(BIN)/python -m bench.soak $(if $(SEED),--seed $(SEED)) $(ARGS)
 	@RACES=10000 WATCHKEEPER_TEST_DB=postgres $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/faults/test_escalation.py -k races
+	@INSTALL=whole WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/monitors/test_install.py
 	@STORIES=2000 WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/alerts/test_story.py
+
+regions: $(VENV)/dev.stamp ## six regions lose their lines: nobody is paged for it (needs root)
+	@$(BIN)/python -m tests.regions $(ARGS)
+
+lab: $(VENV)/dev.stamp ## labelled faults in a small internet: how good are the verdicts? (needs root)
+	@$(BIN)/python -m tests.lab $(ARGS)
 
 # --- The lists of packages, exact and hashed, for every platform ---
 lock: ## after a change of dependencies in pyproject.toml

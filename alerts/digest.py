@@ -6,21 +6,23 @@ from datetime import datetime
 
 from django.db import transaction
 
-from alerts import facts
+from alerts import facts, unsubscribing
 from alerts.gathering import MOST_LINES
 from alerts.models import Alert, Channel, Delivery, Notice
 from alerts.models.alert import RANK
-from alerts.snapshot import moment
+from alerts.snapshot import cause, moment
 from portal import audit, bells
 from portal.audit import Actor
 from portal.errors import Refused
 
 
 def send(channel: Channel, *, by: Actor, at: datetime) -> Delivery:
-    """Owe the channel one message with all alerts that are open. Refused when it is switched off."""
+    """Owe the channel one message with all alerts that are open. Refused when it is switched off, or its reader wants none."""
     obstacle = facts.obstacle(channel)
     if obstacle:
         raise Refused(f"This channel cannot be used: {obstacle}.")
+    if channel.digests_stopped_at is not None:
+        raise Refused(unsubscribing.stopped(channel))
     with transaction.atomic():
         rows = Alert.objects.filter(resolved_at=None).select_related("client")
         if channel.client_id is not None:
@@ -37,6 +39,7 @@ def send(channel: Channel, *, by: Actor, at: datetime) -> Delivery:
                 "title": f"{total} open alerts: {said}" if total else "Nothing is open", "cause": f"Asked for by {by.name}.", "at": moment(at),
                 "facts": [["Open alerts", str(total)]], "links": [{"rel": "open", "label": "Open overview", "url": facts.portal_url("/")}],
                 "lines": [_line(a) for a in worst[:MOST_LINES]], "more": max(0, total - MOST_LINES), "thread": f"gathered-{channel.pk}",
+                "digest_of": channel.pk,
             },
         )  # fmt: skip
         row = Delivery.objects.create(
@@ -51,6 +54,6 @@ def send(channel: Channel, *, by: Actor, at: datetime) -> Delivery:
 def _line(a: Alert) -> dict:
     return {
         "severity": a.severity, "event": a.event, "name": a.entity_name, "client": a.client.name if a.client else "",
-        "cause": " ".join(((a.verdict or {}).get("summary") or a.message).split())[:200],
+        "cause": cause(a)[:200],
         "url": facts.portal_url(f"/alerts/{a.pk}/"),
     }  # fmt: skip

@@ -14,7 +14,7 @@ WORDS = {
     "down": "Down", "degraded": "Degraded", "recovery": "Recovered", "flapping": "Flapping", "missed": "Missed", "failed": "Failed",
     "expiring": "Expiring", "expired": "Expired", "invalid": "Invalid certificate", "resolved": "Resolved", "blind": "Probe blind",
     "test": "Test", "opened": "Incident", "digest": "Gathered", "channel_dead": "Channel failed", "exhausted": "Nobody answered",
-    "shift": "On call", "quota": "Quota",
+    "shift": "On call", "quota": "Quota", "updated": "Cause found",
 }  # fmt: skip
 # What a message of this kind says before its event: "Still down", "Acknowledged".
 KIND_WORDS = {
@@ -23,6 +23,7 @@ KIND_WORDS = {
     "acknowledged": "Acknowledged",
     "exhausted": "Nobody answered",
     "canary": "Weekly test",
+    "updated": "Cause found",
 }
 COLOURS = {"critical": "#dc2626", "warning": "#f59e0b", "info": "#3b82f6", "resolved": "#16a34a"}
 SLACK_EMOJI = {
@@ -76,8 +77,8 @@ class Message:
     monitor: dict[str, Any] = field(default_factory=dict)  # id, name, kind, target
     alert: dict[str, Any] = field(default_factory=dict)  # as the API gives it
     incident: dict[str, Any] = field(default_factory=dict)  # id, title, url
-    verdict: dict[str, Any] = field(default_factory=dict)  # summary, layer, confidence
-    evidence: dict[str, Any] = field(default_factory=dict)
+    verdict: dict[str, Any] = field(default_factory=dict)  # summary, layer, confidence, regions …
+    evidence: dict[str, Any] = field(default_factory=dict)  # mtr_reports, dns, ssl, baseline_diff; loss in percent
     facts: tuple[tuple[str, str], ...] = ()  # (label, value) rows that people read
     links: tuple[Link, ...] = ()
     lines: tuple[Line, ...] = ()  # a gathered message's alerts, worst first
@@ -85,6 +86,7 @@ class Message:
     reference: str = ""  # short human reference, as #A1B2
     thread: str = ""  # what belongs together: alert-9, incident-2
     provider_id: str = ""  # the vendor's id of what this destination heard first
+    digest_of: int = 0  # the channel that subscribes to this digest: only then may a reader stop it by one click
     timezone: str = "UTC"
     wording: str = ""  # how a template calls it, in place of "client · monitor"
     key: str = ""  # names the alert at the vendor over its whole life: <= 64 of [A-Za-z0-9_-]
@@ -127,19 +129,33 @@ class Message:
         return " · ".join(filter(None, (self.client.get("name"), name)))
 
     @property
+    def extent(self) -> str:
+        """How much is lost, and how many regions agree: `LOSS 18% · 5/6 regions`; "" while no cause is known."""
+        if self.resolved or self.verdict.get("layer", "unknown") == "unknown":
+            return ""
+        loss, regions = self.evidence.get("loss"), self.verdict.get("regions") or {}
+        lost = self.verdict["layer"] == "transit" and isinstance(loss, int | float) and loss > 0
+        agree, asked = (len(regions.get(name) or ()) for name in ("confirming", "asked"))
+        said = [f"LOSS {loss:.0f}%" if lost else "", f"{agree}/{asked} regions" if asked > 1 and agree else ""]
+        return " · ".join(filter(None, said))
+
+    @property
     def headline(self) -> str:
-        """One line without markup: `[Down] Acme · shop — connection refused`."""
-        subject = self.where or self.title
-        return f"[{self.word}] {subject}" + (f" — {self.cause}" if self.cause and not self.resolved else "")
+        """One line without markup: `[Down] Acme · shop — LOSS 18% · 5/6 regions — loss at hop 7 (AS26599)`."""
+        said = () if self.resolved else (self.extent, self.cause)
+        return " — ".join(filter(None, (f"[{self.word}] {self.where or self.title}", *said)))
 
     def link(self, rel: str) -> str:
         """The address of a link, or ""."""
         return next((link.url for link in self.links if link.rel == rel), "")
 
 
+PRIVATE = ("awaited",)  # what a snapshot keeps for us and no message says
+
+
 def message_from(snapshot: dict[str, Any], **about: Any) -> Message:
     """The Message of a notice's snapshot; `about` adds what belongs to this delivery (delivery_id, attempt, provider_id …)."""
-    values = dict(snapshot)
+    values = {name: value for name, value in snapshot.items() if name not in PRIVATE}
     for name in ("at", "started_at"):
         if values.get(name):
             values[name] = datetime.fromisoformat(values[name])
@@ -151,8 +167,10 @@ def message_from(snapshot: dict[str, Any], **about: Any) -> Message:
 
 def webhook_body(message: Message) -> dict[str, Any]:
     """The generic webhook's body (SPEC CHN-5)."""
-    evidence = {"mtr_reports": 0, "dns": "unknown", "ssl": "unknown", "baseline_diff": "unknown", **message.evidence}
-    verdict = message.verdict or {"summary": message.cause, "layer": "unknown", "confidence": 0}
+    unknown = {"mtr_reports": 0, "dns": "unknown", "ssl": "unknown", "baseline_diff": "unknown"}
+    evidence = {name: message.evidence.get(name, value) for name, value in unknown.items()}
+    undiagnosed = {"summary": message.cause, "layer": "unknown", "confidence": 0}
+    verdict = {name: message.verdict.get(name, value) for name, value in undiagnosed.items()}
     return {
         "event": message.event,
         "type": message.type,

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import F
 
-from alerts import calling, engine, escalating, facts
+from alerts import calling, engine, escalating, facts, verdicts
 from alerts.models import Alert, Channel, EscalationPolicy, Run
 from portal.models import Contact
 from portal.tenancy import Viewer
@@ -54,9 +54,14 @@ def outlook(
     plan = engine.route(known, around.rules, at, usable=around.usable, owners=around.owners)
     calls, missed, answer.climbs = _climbs(known, around, at, viewer, also, directly)
     if not answer.held_back:
+        waits = _waits(alert, known, around, at, plan)
         lines = [
-            {"at_seconds": t.delay_seconds, "channel": t.channel, "contact": t.contact, "via": t.via} for t in plan.told
-        ]
+            {
+                "at_seconds": t.delay_seconds, "channel": t.channel, "contact": t.contact, "via": t.via,
+                "later_seconds": max(0, waits.get(t.channel, 0) - int(t.delay_seconds)),
+            }
+            for t in plan.told
+        ]  # fmt: skip
         seen = [line for line in [*lines, *calls] if viewer.sees(around.owners.get(line["channel"]))]
         answer.would_tell = _named(sorted(seen, key=lambda line: (line["at_seconds"], line["channel"])))
     if viewer.sees_all:
@@ -70,6 +75,13 @@ def outlook(
         reason = "None of your own triggers tells any of your channels of it."
         answer.held_back.append({"rule": "routing", "reason": reason})
     return answer
+
+
+def _waits(alert: Alert, known: engine.Facts, around: facts.Around, at: datetime, plan: engine.Plan) -> dict[int, int]:
+    """{channel: how many seconds later at most}, when the cause of such an alert is looked for."""
+    if alert.source != "endpoint" or alert.condition != "health":
+        return {}
+    return verdicts.waits(around.rules, known, at, verdicts.seconds_of_triggers(), [t.channel for t in plan.told])
 
 
 def _climbs(
@@ -114,6 +126,7 @@ def _named(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "at_seconds": int(x["at_seconds"]), "channel": x["channel"], "channel_name": channels.get(x["channel"], ""), "contact": x["contact"],
             "contact_name": contacts.get(x["contact"], "") if x["contact"] else None, "via": x["via"],
+            "later_seconds": x.get("later_seconds", 0),
         }
         for x in lines
     ]  # fmt: skip

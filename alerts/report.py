@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from alerts import engine, escalating, telling
+from alerts import engine, escalating, snapshot, telling, verdicts
 from alerts.models import Alert, Run
 from alerts.signals import alert_changed, alert_closed, alert_opened
 from portal import sets
@@ -50,10 +50,17 @@ class Report:
     flapping: bool = False
     not_before: datetime | None = None  # wait so long for what may explain it (a parent under suspicion)
     quiet: bool = False  # resolve without telling: the entity was paused or deleted
+    expects_verdict: bool = False  # a diagnosis runs: the first message may wait for it as long as its triggers say
+    verdict: dict[str, Any] | None = None  # it is known already
+    verdict_evidence: dict[str, Any] | None = None  # mtr_reports, dns, ssl, baseline_diff
+    report_url: str = ""
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
         return self.source, self.condition, self.entity_type, self.entity_id
+
+
+FOLLOWED = ["severity", "event", "title", "message", "evidence", "updated_at"]
 
 
 def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
@@ -93,7 +100,7 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
             if (alert.message, alert.severity, alert.event) != (r.message, r.severity, r.event):
                 _follow(alert, r)
                 if alert.pk:
-                    alert.save(update_fields=["severity", "event", "title", "message", "evidence", "updated_at"])
+                    alert.save(update_fields=FOLLOWED)
         elif verb == "resolve" and alert:
             known.pop(r.identity)
             closed.append((alert, r))
@@ -102,12 +109,21 @@ def report(reports: Sequence[Report], *, by: Actor = PORTAL) -> list[Alert]:
         Alert.objects.bulk_create([a for a, _ in opened])
         alert_opened.send(Alert, alerts=[a for a, _ in opened], at=opened[0][1].at)
     if raised:
-        for alert, _, _ in raised:
-            alert.save(update_fields=["severity", "event", "title", "message", "evidence", "updated_at"])
+        for alert, r, _ in raised:
+            _diagnosed(alert, r)
+            alert.save(update_fields=[*FOLLOWED, "verdict", "links"])
         alert_changed.send(Alert, alerts=[a for a, _, _ in raised], at=raised[0][1].at, change="raised")
     telling.tell_failures(
-        [telling.Occasion(a, "opened", r.at, r.started_at, r.flapping, r.not_before) for a, r in opened]
-        + [telling.Occasion(a, "raised", r.at, r.started_at, r.flapping, None, was) for a, r, was in raised]
+        [
+            telling.Occasion(
+                a, "opened", r.at, r.started_at, r.flapping, r.not_before, expects_verdict=r.expects_verdict
+            )
+            for a, r in opened
+        ]
+        + [
+            telling.Occasion(a, "raised", r.at, r.started_at, r.flapping, None, was, expects_verdict=r.expects_verdict)
+            for a, r, was in raised
+        ]
     )
     if eased:  # half well again: it explains nobody's silence any more
         telling.release_children([a for a, _ in eased], at=eased[0][1].at)
@@ -150,12 +166,20 @@ def _open_alerts(reports: Sequence[Report]) -> dict[tuple[str, str, str, str], A
 
 
 def _new(r: Report) -> Alert:
-    return Alert(
+    alert = Alert(
         source=r.source, condition=r.condition, event=r.event, entity_type=r.entity_type, entity_id=r.entity_id, entity_name=r.entity_name[:200],
         severity=r.severity, client_id=r.client_id, site_id=r.site_id, service_id=r.service_id, monitor_id=r.monitor_id, kind=r.kind, target=r.target[:300],
         tags=sorted(t.lower() for t in r.tags), parent=r.parent, correlation=r.correlation, evidence=r.evidence,
         title=(r.title or f"{r.entity_name}: {r.event.replace('_', ' ')}")[:300], message=r.message, created_at=r.at, updated_at=r.at,
     )  # fmt: skip
+    _diagnosed(alert, r)
+    return alert
+
+
+def _diagnosed(alert: Alert, r: Report) -> None:
+    """Keep the verdict that the report brings, where it brings one."""
+    if r.verdict is not None:
+        verdicts.keep(alert, r.verdict, r.verdict_evidence, r.report_url)
 
 
 def _follow(alert: Alert, r: Report) -> None:
@@ -166,4 +190,5 @@ def _follow(alert: Alert, r: Report) -> None:
         r.message,
         r.at,
     )
-    alert.evidence = {**alert.evidence, **r.evidence}
+    found = {k: v for k, v in alert.evidence.items() if alert.verdict is not None and k in snapshot.EVIDENCE}
+    alert.evidence = {**alert.evidence, **r.evidence, **found}  # a plain report knows nothing of what was found out

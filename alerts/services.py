@@ -50,6 +50,8 @@ def save_channel(
             values["secrets"] = secrets
         if row is not None and moved:  # another place: what is known of the old one's health says nothing about it
             values |= {"unhealthy_since": None, "unhealthy_reason": ""}
+            if kind and config.get(kind.main_field) != row.config.get(kind.main_field):
+                values["digests_stopped_at"] = None  # other readers: they have not asked for anything
     if row is None:
         return ground.create(Channel, by=by, **values)
     ground.change(row, by=by, **values)
@@ -90,6 +92,7 @@ FILTERS = {
 }  # fmt: skip
 LISTS = {"channels": "channel_ids", "contacts": "contact_ids", "groups": "group_ids"}
 SHORTEST_REMINDER, LONGEST_REMINDER = 5, 1440  # minutes
+LONGEST_VERDICT_WAIT = 30  # seconds
 
 
 def save_trigger(row: Trigger | None, *, by: Actor, **values: Any) -> Trigger:
@@ -141,6 +144,9 @@ def judged(row: Trigger | None, values: dict[str, Any]) -> dict[str, str]:
         complaints["reminder_minutes"] = (
             f"From {SHORTEST_REMINDER} to {LONGEST_REMINDER} minutes (a day); leave it empty to be told once."
         )
+    wait = values.get("verdict_wait_seconds", 0)
+    if wait is None or not 0 <= wait <= LONGEST_VERDICT_WAIT:
+        complaints["verdict_wait_seconds"] = f"From 0 (not at all) to {LONGEST_VERDICT_WAIT} seconds."
     return complaints
 
 

@@ -3,7 +3,7 @@
 from django.dispatch import Signal
 
 alert_opened = Signal()  # alerts=[Alert], at: before anybody is told, so that an incident can be attached
-alert_changed = Signal()  # alerts=[Alert], at, change="raised" | "acknowledged" | "snoozed"
+alert_changed = Signal()  # alerts=[Alert], at, change="raised" | "acknowledged" | "snoozed" | "verdict"
 alert_closed = Signal()  # alerts=[Alert], at, by=Actor, manual=bool
 maintenance_changed = (
     Signal()

@@ -42,6 +42,8 @@ def notice(
     """An unsaved notice of an alert; its seq is the alert's `next_seq` before it."""
     recovered = kind == Notice.Kind.RECOVERED
     type_ = engine.recovery_type(a.source, a.event) if recovered else engine.wire_type(a.source, a.event)
+    if kind == Notice.Kind.UPDATED:
+        type_ = f"{type_.rpartition('.')[0] or type_}.updated"
     client, site, service = (
         names.clients.get(a.client_id or 0),
         names.sites.get(a.site_id or 0),
@@ -49,7 +51,6 @@ def notice(
     )
     began = started_at or a.created_at
     lasted = (at - began).total_seconds()
-    cause = (a.verdict or {}).get("summary") or a.message
     rows = [("What", a.target or a.entity_name), ("Severity", a.severity)]
     if was:
         rows.append(("Raised", f"from {was} to {a.severity}"))
@@ -65,7 +66,7 @@ def notice(
             0, {"rel": "acknowledge", "label": "Acknowledge", "url": portal_url(f"/alerts/{a.pk}/#acknowledge")}
         )
     if a.links.get("report"):
-        links.append({"rel": "report", "label": "Open report", "url": a.links["report"]})
+        links.append(_report_link(a))
     incident = {}
     if a.incident_id:
         url = portal_url(f"/incidents/{a.incident_id}/")
@@ -75,19 +76,64 @@ def notice(
         alert=a, client_id=a.client_id, seq=a.next_seq - 1, kind=kind, event=engine.last_word(type_), type=type_, severity=a.severity, not_before=not_before, created_at=at,
         snapshot={
             "kind": kind, "event": "recovery" if type_ == "monitor.recovery" else engine.last_word(type_), "type": type_, "severity": a.severity,
-            "title": title(a, kind), "cause": " ".join(cause.split())[:300], "at": moment(at), "started_at": moment(began), "duration_seconds": max(0.0, lasted),
+            "title": title(a, kind), "cause": cause(a), "at": moment(at), "started_at": moment(began), "duration_seconds": max(0.0, lasted),
             "client": {"id": client.pk, "name": client.name, "slug": client.slug} if client else {},
             "site": {"id": site.pk, "name": site.name, "url": site.url} if site else {},
             "service": {"id": service.pk, "name": service.name} if service else {},
             "monitor": {"id": a.monitor_id, "name": a.entity_name, "kind": a.kind, "target": a.target} if a.monitor_id else {},
-            "alert": alert_body(a), "incident": incident, "verdict": a.verdict or {}, "evidence": {k: v for k, v in a.evidence.items() if k in EVIDENCE},
+            "alert": alert_body(a), "incident": incident, "verdict": told_verdict(a), "evidence": told_evidence(a),
             "facts": rows, "links": links, "reference": reference(a.pk), "thread": f"incident-{a.incident_id}" if a.incident_id else f"alert-{a.pk}",
             "timezone": client.timezone if client else "UTC",
         },
     )  # fmt: skip
 
 
-EVIDENCE = ("mtr_reports", "dns", "ssl", "baseline_diff")
+EVIDENCE = ("mtr_reports", "dns", "ssl", "baseline_diff", "loss", "route_changed_at")
+VERDICT = ("summary", "layer", "cause", "confidence", "hop", "hop_address", "asn", "as_name", "regions")
+NOT_SURE = 0.5  # below it, a cause is never said without "not sure"
+OF_THE_FAILURE = ("opened", "raised", "escalated", "reminder", "updated")  # kinds whose cause line is the failure's
+
+
+def told_verdict(a: Alert) -> dict[str, Any]:
+    """What messages need of the verdict: not its reasons and candidates, which would stand in every notice."""
+    return {k: v for k, v in (a.verdict or {}).items() if k in VERDICT}
+
+
+def told_evidence(a: Alert) -> dict[str, Any]:
+    """What messages need of the evidence."""
+    return {k: v for k, v in a.evidence.items() if k in EVIDENCE}
+
+
+def cause(a: Alert) -> str:
+    """The cause in one line: the verdict's sentence, with its doubt; the error where nothing is known."""
+    verdict = a.verdict or {}
+    summary = " ".join(str(verdict.get("summary") or "").split())
+    if not summary or verdict.get("layer") == "unknown":
+        return " ".join((a.message or summary).split())[:300]
+    return (f"not sure: {summary}" if verdict.get("confidence", 0) < NOT_SURE else summary)[:300]
+
+
+def diagnosed(snapshot: dict[str, Any], a: Alert) -> dict[str, Any]:
+    """A frozen notice, completed by the verdict that the alert has now; all else stays as it was when it happened."""
+    links = [link for link in snapshot.get("links", ()) if link["rel"] != "report"]
+    if a.links.get("report"):
+        place = next((n for n, link in enumerate(links) if link["rel"] == "incident"), len(links))
+        links.insert(place, _report_link(a))
+    shown = alert_body(a)
+    alert = {**snapshot.get("alert", {}), **{k: shown[k] for k in ("verdict", "evidence", "report_url")}}
+    said = {"cause": cause(a)} if snapshot.get("kind") in OF_THE_FAILURE else {}
+    return {
+        **snapshot,
+        **said,
+        "verdict": told_verdict(a),
+        "evidence": told_evidence(a),
+        "links": links,
+        "alert": alert,
+    }
+
+
+def _report_link(a: Alert) -> dict[str, str]:
+    return {"rel": "report", "label": "Open report", "url": a.links["report"]}
 
 
 def title(a: Alert, kind: str) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from alerts import engine, escalating, facts, snapshot
+from alerts import engine, escalating, facts, snapshot, verdicts
 from alerts.models import Alert, Decision, Delivery, Notice, Silence
 from alerts.models.delivery import ENDED, TOLD
 from portal import bells, sets
@@ -32,6 +32,11 @@ class Occasion:
     flapping: bool = False
     not_before: datetime | None = None
     was: str = ""
+    expects_verdict: bool = False  # a diagnosis runs: what is told may wait for the cause, as its triggers say
+
+    @property
+    def awaits_verdict(self) -> bool:
+        return self.expects_verdict and self.alert.verdict is None
 
 
 def tell_failures(occasions: Sequence[Occasion]) -> None:
@@ -43,6 +48,7 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
         reconsider(raised, at=occasions[0].at)
     alerts = [o.alert for o in occasions]
     around = facts.around(alerts)
+    patience = verdicts.seconds_of_triggers() if any(o.awaits_verdict for o in occasions) else {}
     notices, changed = [], []
     for o in occasions:
         f = around.of(o.alert, o.at, flapping=o.flapping)
@@ -60,8 +66,8 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
                 ),
             )
         )
-    Notice.objects.bulk_create([n for _, _, n in notices])
-    deliveries, decisions = [], []
+    deliveries: list[Delivery] = []
+    decisions: list[Decision] = []
     for o, f, notice in notices:
         plan = engine.route(f, around.rules, o.at, usable=around.usable, owners=around.owners)
         decisions += [
@@ -72,8 +78,12 @@ def tell_failures(occasions: Sequence[Occasion]) -> None:
             decisions.append(
                 Decision(notice=notice, rule=o.alert.hold_reason, outcome="held", reason=around.why(o.alert)[:300])
             )
-        for told in plan.told:
-            deliveries.append(_delivery(notice, o, told, around))
+        rows = [_delivery(notice, o, told, around) for told in plan.told]
+        if o.awaits_verdict and rows:
+            waits = verdicts.waits(around.rules, f, o.at, patience, [row.channel_id for row in rows])
+            decisions += verdicts.put_off(rows, notice, o.started_at or o.at, waits)
+        deliveries += rows
+    Notice.objects.bulk_create([n for _, _, n in notices])
     Delivery.objects.bulk_create(deliveries)
     decisions += _escalations(notices)
     Decision.objects.bulk_create(decisions)
@@ -245,7 +255,12 @@ def reconsider(alerts: list[Alert], *, at: datetime, not_before: datetime | None
     if released:
         sets.write([s.alert for s in released], ["hold_reason", "held_by"])
         rows = Delivery.objects.filter(alert__in=[s.alert for s in released], state=Delivery.State.HELD)
-        rows.update(state=Delivery.State.PENDING, hold_reason="", next_attempt_at=released[0].begins_at)
+        begins = released[0].begins_at
+        undiagnosed = [s.alert for s in released if s.alert.verdict is None]
+        recent = rows.filter(alert__in=undiagnosed, kind__in=verdicts.WAITING, created_at__gt=begins - verdicts.LONGEST)
+        awaiting = verdicts.still_waiting(recent.select_related("notice"), begins)
+        rows.update(state=Delivery.State.PENDING, hold_reason="", next_attempt_at=begins)
+        sets.write(awaiting, ["next_attempt_at"])
         escalating.resume(released)
         bells.ring_on_commit(bells.SEND)
     return changed

@@ -5,10 +5,12 @@ What vendors call is below /hooks/<vendor>/; the README says what to enter with 
 
 from django.urls import path
 
+from alerts import unsubscribing
 from alerts.twoway import chat, page, telephone
 
 urlpatterns = [
     path("a/<str:token>/", page.take, name="take"),
+    path("u/<str:token>/", unsubscribing.unsubscribe, name="unsubscribe"),
     path("hooks/twilio/message/", telephone.twilio_message, name="hook_twilio_message"),
     path("hooks/twilio/voice/<str:token>/", telephone.twilio_voice, name="hook_twilio_voice"),
     path("hooks/twilio/status/<int:delivery>/<int:attempt>/", telephone.twilio_status, name="hook_twilio_status"),

@@ -11,8 +11,9 @@ from django.http import HttpRequest, QueryDict
 
 from console import settings_form
 from console.pages import visit
+from console.where_fields import FIELDS, WhereFields
 from monitors import checks, services
-from monitors.models import Monitor, MonitorTemplate, Probe
+from monitors.models import Monitor, MonitorTemplate
 from portal.models import Client, Service, Site
 from portal.secrets import MASK
 from portal.tenancy import WRITE
@@ -21,8 +22,6 @@ MOST_ROWS = 500
 SCHEDULE = (
     "interval_seconds",
     "timeout_seconds",
-    "probes",
-    "quorum",
     "confirmation_count",
     "confirmation_seconds",
     "recovery_count",
@@ -34,7 +33,10 @@ SCHEDULE = (
 PLACE = ("template", "site", "service", "parent", "tags", "runbook_url", "notes")
 
 
-class MonitorForm(forms.ModelForm):
+WHERE = "Watched from"
+
+
+class MonitorForm(WhereFields, forms.ModelForm):
     """The columns that all kinds share, and the settings of one kind from its schema."""
 
     tags = forms.CharField(
@@ -47,9 +49,6 @@ class MonitorForm(forms.ModelForm):
         label="Runbook",
         help_text="What to do when it fails; linked from every alert.",
     )
-    probes = forms.ModelMultipleChoiceField(
-        Probe.objects.none(), widget=forms.CheckboxSelectMultiple, help_text="Where it is checked from."
-    )
 
     class Meta:
         model = Monitor
@@ -60,7 +59,7 @@ class MonitorForm(forms.ModelForm):
         labels = {
             "interval_seconds": "Check every (s)", "timeout_seconds": "Time to answer (s)", "confirmation_count": "Failed checks before it is down",
             "confirmation_seconds": "and failing for (s)", "recovery_count": "Good checks before it is up", "recovery_seconds": "and well for (s)",
-            "degraded_latency_ms": "Degraded when slower than (ms)", "degraded_loss_percent": "Degraded when more is lost than (%)", "quorum": "Probes that must agree",
+            "degraded_latency_ms": "Degraded when slower than (ms)", "degraded_loss_percent": "Degraded when more is lost than (%)", "quorum": "Places that must agree",
             "severity": "Severity when down", "parent": "Depends on", "template": "Follows the template", "runbook_url": "Runbook",
         }  # fmt: skip
         help_texts = {
@@ -92,9 +91,9 @@ class MonitorForm(forms.ModelForm):
         fields["name"].help_text = "Empty: its host."
         self._rows_of(client)
         self._templates(client)
-        self._probes(client)
+        self.offer_places(client)
         if self.kind.passive:
-            for name in ("timeout_seconds", "degraded_latency_ms", "degraded_loss_percent", "probes", "quorum"):
+            for name in ("timeout_seconds", "degraded_latency_ms", "degraded_loss_percent", *FIELDS):
                 fields.pop(name, None)
         self.schema = checks.schemas()[monitor.kind]
         opened = monitor.secrets.open() or {}
@@ -143,20 +142,6 @@ class MonitorForm(forms.ModelForm):
             return
         fields["template"].queryset, fields["template"].empty_label = rows.order_by("name"), "None"
 
-    def _probes(self, client: Client | None) -> None:
-        fields: Any = self.fields
-        rows = Probe.objects.for_user(self.request).filter(enabled=True)
-        rows = rows.filter(client=None) | rows.filter(client=client) if client else rows.filter(client=None)
-        if len(rows) < 2:
-            del fields["probes"], fields["quorum"]
-            return
-        fields["probes"].queryset = rows
-        fields["probes"].initial = (
-            list(self.instance.views.values_list("probe_id", flat=True))
-            if self.instance.pk
-            else [p.pk for p in rows if p.built_in]
-        )
-
     def _choices(self, client: Client | None) -> dict[str, list[tuple[int, str]]]:
         if "monitor_ids" not in self.schema["properties"]:
             return {}
@@ -176,6 +161,7 @@ class MonitorForm(forms.ModelForm):
         groups = [
             ("", first, False),
             (f"More of {self.kind.label}", rest, True),
+            (WHERE, list(FIELDS), self.seen().number < 2 and not self.instance.probe_rule),
             ("Schedule and thresholds", list(SCHEDULE), True),
             ("Where it belongs", list(PLACE), True),
         ]
@@ -203,6 +189,10 @@ class MonitorForm(forms.ModelForm):
             m.name = name_for(m)
         return m
 
+    def clean(self) -> dict[str, Any]:
+        self.check_places(self.cleaned_data)
+        return self.cleaned_data
+
     def _post_clean(self) -> None:
         """Fields to the instance; the whole is judged by `services.save`, once, with the kind's settings in place."""
         for name in self._meta.fields:
@@ -218,4 +208,6 @@ def name_for(m: Monitor) -> str:
 
 def field_named(name: str) -> str:
     """The form's field of a complaint: `config.url` and `config.headers.X` stand at `config_url`, `config_headers`."""
+    if name == "probe_rule":
+        return "probe_tags"
     return settings_form.PREFIX + name.split(".")[1] if name.startswith("config.") else name

@@ -27,6 +27,7 @@ ITEMS = (
     NavigationItem("Who is told?", "/simulate/", "search", 72),
     NavigationItem("Channels", "/channels/", "external", 75),
     NavigationItem("Integrations", "/integrations/", "download", 77),
+    NavigationItem("Probes", "/probes/", "probe", 78),
     NavigationItem("Clients", "/clients/", "client", 80),
 )
 

@@ -26,6 +26,7 @@ HEAD = """#!/bin/sh
 # watchkeeper-probe @VERSION@ for Python @PYTHON@ on @PLATFORM@: unpacks itself once, then runs. Usage: watchkeeper-probe --help
 # PYTHON chooses the interpreter, WATCHKEEPER_PROBE_HOME where it unpacks.
 set -eu
+if [ "${1:-}" = --version ]; then echo "watchkeeper-probe @VERSION@ (Python @PYTHON@, @PLATFORM@)"; exit 0; fi
 fits='import sys, sysconfig; sys.exit((sys.version_info[:2] != (@TUPLE@)) or sysconfig.get_platform() != "@PLATFORM@")'
 python=
 for each in "${PYTHON:-}" python@PYTHON@ python3 python; do

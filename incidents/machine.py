@@ -204,6 +204,25 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
     return resolved
 
 
+def alerts_diagnosed(alerts: Sequence[Alert], at: datetime) -> None:
+    """The probable cause of an alert belongs into its incident's story."""
+    causes = {a.incident_id: a for a in alerts if a.incident_id and (a.verdict or {}).get("summary")}
+    rows = list(Incident.objects.filter(pk__in=causes).order_by("pk").select_for_update())
+    entries = []
+    for i in rows:
+        a = causes[i.pk]
+        verdict = a.verdict or {}
+        entries.append(
+            TimelineEntry(
+                incident=i, seq=i.next_seq, at=at, kind="verdict", text=f"{a.entity_name}: {verdict['summary']}",
+                data={"alert": a.pk, "layer": verdict.get("layer"), "confidence": verdict.get("confidence")},
+            )
+        )  # fmt: skip
+        i.next_seq += 1
+    sets.write(rows, ["next_seq"])
+    TimelineEntry.objects.bulk_create(entries)
+
+
 def alerts_acknowledged(alerts: Sequence[Alert], at: datetime, by: Actor) -> None:
     """An alert's acknowledgement is its incident's too, and so that of the incident's other open alerts (SPEC INC-3).
 

@@ -29,6 +29,8 @@ def on_changed(sender: object, alerts: list[Alert], at: datetime, change: str, b
         machine.gather(alerts, at)
     elif change == "acknowledged":
         machine.alerts_acknowledged(alerts, at, by)
+    elif change == "verdict":
+        machine.alerts_diagnosed(alerts, at)
 
 
 def on_closed(

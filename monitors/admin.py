@@ -13,6 +13,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from monitors import checks, services, subjects, templates
+from monitors import diagnosis_admin as diagnosis_admin
 from monitors import host_admin as host_admin
 from monitors import probe_admin as probe_admin
 from monitors.models import (

@@ -17,8 +17,13 @@ class MonitorsConfig(AppConfig):
     name = "monitors"
 
     def ready(self) -> None:
+        from django.conf import settings
+
         from monitors import housekeeping, receivers, store
         from monitors.blindness import Lookout
+        from monitors.diagnosis import batteries
+        from monitors.diagnosis.diagnostician import Diagnostician
+        from monitors.diagnosis.gathering import Concluder
         from monitors.evaluate import Evaluator
         from monitors.prober import Prober
         from portal import residents
@@ -26,7 +31,11 @@ class MonitorsConfig(AppConfig):
         residents.register("probe", Prober)
         residents.register("page", Evaluator)
         residents.register("page", Lookout)
+        if settings.DIAGNOSIS:
+            residents.register("probe", Diagnostician)
+            residents.register("page", Concluder)
         residents.on_death(store.free)
+        residents.on_death(batteries.free)
         post_migrate.connect(built_in_probe, sender=self, dispatch_uid="monitors.built_in_probe")
         receivers.connect()
         housekeeping.register()

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from django.db import transaction
 
 from alerts.report import Report, report
-from monitors import assignment, engine, remote, watching
+from monitors import assignment, engine, nameservers, remote, watching
 from monitors.models import Probe, ProbeState
 from portal import bells
 from portal.clock import database_now
@@ -102,7 +102,16 @@ class Lookout(Resident):
 
 def watch(at: datetime) -> None:
     """Ask the anchors of probes that see failures they have not been proved fit to see, and of blind ones."""
-    for probe in Probe.objects.filter(enabled=True, built_in=True).exclude(anchors=[]):
+    for probe in Probe.objects.filter(enabled=True, built_in=True):
+        _tell_late(probe, at)
+        names = nameservers.look(probe, at)
+        if names:
+            set_blind(probe, names, at, quiet=watching.silence_is_told(at))
+            continue
+        if names == "" and nameservers.is_dead(probe):
+            set_seeing(probe, at)
+        if not probe.anchors:
+            continue
         failing = ProbeState.objects.filter(probe=probe, active=True, status=engine.FAILING).exclude(
             vote=engine.FAILING
         )
@@ -110,6 +119,14 @@ def watch(at: datetime) -> None:
             failing = failing.filter(since__gt=probe.anchors_ok_at)
         if probe.blind_since is not None or failing.exists():
             check_anchors(probe, at)
+
+
+def _tell_late(probe: Probe, at: datetime) -> None:
+    """Blind without a word, because another alert spoke of the same cause: told when that one is over and this goes on."""
+    if probe.blind_since is None or watching.is_told(probe) or watching.silence_is_told(at):
+        return
+    with transaction.atomic():
+        report([_report(probe, at, True, probe.blind_reason)])
 
 
 def look_at_remote(at: datetime, *, listening: bool = True, forgiving: bool = False) -> bool:
@@ -132,19 +149,61 @@ def look_at_remote(at: datetime, *, listening: bool = True, forgiving: bool = Fa
 
 
 def judge_remote(probe: Probe, at: datetime, *, quiet: bool = False) -> None:
-    """Take or give back a remote probe's vote by its own faults; one that its neighbours contradict is left to `sweep`."""
-    why = watching.fault(probe, at) if watching.is_watched(probe) else ""
-    ours = probe.blind_since is not None and watching.is_own_fault(probe.blind_reason)
+    """Take or give back a remote probe's vote by its own faults; one that its neighbours contradict is left to `sweep`.
+
+    Whatever is done is done to the row as it is now, locked: it may have spoken since `probe` was read.
+    """
+    if not _to_do(probe, at):
+        return
+    with transaction.atomic():
+        row = Probe.objects.select_for_update().get(pk=probe.pk)
+        _judge(row, at, quiet)
+    probe.blind_since, probe.blind_reason = row.blind_since, row.blind_reason
+
+
+def _fault(probe: Probe, at: datetime) -> str:
+    return watching.fault(probe, at) if watching.is_watched(probe) else ""
+
+
+def _ours(probe: Probe) -> bool:
+    return probe.blind_since is not None and watching.is_own_fault(probe.blind_reason)
+
+
+def _to_do(probe: Probe, at: datetime) -> bool:
+    return bool(_fault(probe, at)) or _ours(probe)
+
+
+def _judge(probe: Probe, at: datetime, quiet: bool) -> None:
+    why, ours = _fault(probe, at), _ours(probe)
+    quiet = quiet or (
+        watching.has_not_said(probe) and not watching.is_silent(probe, at)
+    )  # it is back: nothing new to tell
     if why and probe.blind_since is None:
         set_blind(probe, why, at, quiet=quiet)
     elif why and ours:
         if why[:300] != probe.blind_reason:
-            Probe.objects.filter(pk=probe.pk).update(blind_reason=why[:300])
+            probe.blind_reason = why[:300]
+            Probe.objects.filter(pk=probe.pk).update(blind_reason=probe.blind_reason)
         if not quiet and not watching.is_told(probe):
-            with transaction.atomic():
-                report([_report(probe, at, True, why)])
+            report([_report(probe, at, True, why)])
     elif not why and ours:
         set_seeing(probe, at)
+
+
+def hear(caller: remote.Caller, blind: str) -> None:
+    """A probe says how it sees ("" is well). Kept and judged in one transaction, so that nobody judges half of it."""
+    if not blind and caller.probe.blind_since is None and not caller.probe.health.get("blind"):
+        return
+    with transaction.atomic():
+        row = Probe.objects.select_for_update().get(pk=caller.probe.pk)
+        row.health = {**row.health, "blind": blind, "said_at": caller.made_at.isoformat()}
+        row.save(update_fields=["health"])
+        _judge(row, caller.at, quiet=False)
+    caller.probe.health, caller.probe.blind_since, caller.probe.blind_reason = (
+        row.health,
+        row.blind_since,
+        row.blind_reason,
+    )
 
 
 def sweep(at: datetime) -> None:
@@ -163,7 +222,7 @@ def check_anchors(probe: Probe, at: datetime) -> bool:
     answered = sum(_reach_all(probe.anchors))
     why = engine.blind(failing=0, watched=0, anchors=len(probe.anchors), anchors_ok=answered, others_disagree=False)
     if why:
-        set_blind(probe, why, at)
+        set_blind(probe, why, at, quiet=watching.silence_is_told(at))
         return False
     Probe.objects.filter(pk=probe.pk).update(anchors_ok_at=at)
     if probe.blind_since is not None:
@@ -207,7 +266,7 @@ def set_blind(probe: Probe, why: str, at: datetime, *, quiet: bool = False) -> b
     with transaction.atomic():
         if not Probe.objects.filter(pk=probe.pk, blind_since=None).update(blind_since=at, blind_reason=why[:300]):
             return False
-        probe.blind_since, probe.blind_reason = at, why
+        probe.blind_since, probe.blind_reason = at, why[:300]
         ProbeState.objects.filter(probe=probe, active=True).exclude(status=engine.UNKNOWN).update(changed=True)
         if not quiet:
             report([_report(probe, at, True, why)])
@@ -224,7 +283,7 @@ def set_seeing(probe: Probe, at: datetime | None = None) -> None:
     at = at or database_now()
     with transaction.atomic():
         Probe.objects.filter(pk=probe.pk).update(blind_since=None, blind_reason="")
-        probe.blind_since = None
+        probe.blind_since, probe.blind_reason = None, ""
         mine = ProbeState.objects.filter(probe=probe, active=True)
         list(mine.order_by("pk").select_for_update().values_list("pk", flat=True))
         mine.update(changed=True, settled=False, claimed_by="", lease_token=None, lease_until=None, rush=False)

@@ -6,14 +6,14 @@ An act asks the person's role at each monitor's client, and says who was done an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from monitors import services
+from monitors import assignment, places, services
 from monitors.models import Monitor
 from portal.audit import Actor
 from portal.errors import Refused
@@ -60,10 +60,13 @@ def _names(names: list[str]) -> str:
 # --- Acts ----------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What an act is to do beyond its name: tags to add or take away, the place to move to (a key that is missing stays)."""
+    """What an act is to do beyond its name: tags to add or take away, the place to move to (a key that is missing stays),
+    from where to watch (a rule of `monitors.places`; `vouched` when staff say so)."""
 
     tags: Sequence[str] = ()
     place: Mapping[str, Site | Service | None] = field(default_factory=dict)
+    rule: Mapping[str, Any] = field(default_factory=dict)
+    vouched: bool = False
 
 
 def _pause(m: Monitor, wish: Wish, by: Actor, at: datetime) -> None:
@@ -106,6 +109,14 @@ def _move(m: Monitor, wish: Wish, by: Actor, at: datetime) -> None:
     services.save(m, by=by, at=at)
 
 
+def _watch_from(m: Monitor, wish: Wish, by: Actor, at: datetime) -> None:
+    if not wish.rule:
+        raise Refused("From where was not said.")
+    if m.probe_rule == places.check_rule(dict(wish.rule)):
+        raise Refused("It is watched from there already.")
+    assignment.set_rule(m, dict(wish.rule), by=by, at=at, vouched=wish.vouched)
+
+
 ACTIONS: dict[str, Callable[[Monitor, Wish, Actor, datetime], None]] = {
     "pause": _pause,
     "resume": _resume,
@@ -113,6 +124,7 @@ ACTIONS: dict[str, Callable[[Monitor, Wish, Actor, datetime], None]] = {
     "tag": _tag,
     "untag": _untag,
     "move": _move,
+    "watch_from": _watch_from,
     "delete": _delete,
 }
 DONE = {
@@ -122,6 +134,7 @@ DONE = {
     "tag": "tagged",
     "untag": "freed of the tags",
     "move": "moved",
+    "watch_from": "given other places to be watched from",
     "delete": "deleted",
 }
 
@@ -137,6 +150,7 @@ def act(
         raise ValidationError({"tags": "Name at least one tag."})
     if action == "move" and not wish.place:
         raise ValidationError({"site": "Name a site or a service to move to; null takes it out."})
+    wish = replace(wish, vouched=bool(viewer.msp_role))
     return each(monitors, lambda m: ACTIONS[action](m, wish, by, at), viewer)
 
 

@@ -19,7 +19,9 @@ from django.db.models import QuerySet
 from alerts.models import Alert
 from alerts.report import Report, report
 from monitors import blindness, engine, maintenance, plans, store, subjects
-from monitors.models import Monitor, Probe, ProbeState, StateChange
+from monitors.diagnosis import around, starting
+from monitors.diagnosis.starting import Diagnosed
+from monitors.models import Baseline, Monitor, Probe, ProbeState, StateChange
 from monitors.models.monitor import State
 from monitors.signals import state_changed
 from portal import bells, sets
@@ -74,7 +76,7 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
         probes = Probe.objects.in_bulk()
         blindness.look(probes, at)  # before the votes are counted: what a probe loses here must not page anybody
         work = maintenance.titles(monitors.values())
-        judged, votes = [], []
+        judged, votes, begun = [], [], []
         for m in monitors.values():
             limits = plans.limits_of(m)
             seen = [view_of(v, probes[v.probe_id]) for v in views[m.pk] if v.active]
@@ -93,7 +95,11 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
             if m.enabled:
                 decision = engine.decide(seen, limits, m.state)
                 judged.append(Judged(m, views[m.pk], decision, m.state, engine.shown(decision, work.get(m.pk))))
+                if m.pk not in work:
+                    votes_now = [(row, by_probe[row.probe_id].vote) for row in views[m.pk] if row.probe_id in by_probe]
+                    begun.append(starting.newly_failing(m, votes_now, probes, decision))
             m.in_maintenance = m.pk in work
+        starting.begin([f for f in begun if f is not None], probes, at)
         _follow(judged, at)
         store.judged(votes)
     return len(monitors)
@@ -135,10 +141,12 @@ def _follow(judged: list[Judged], at: datetime) -> None:
             at,
             j.monitor.state_version + 1,
         )
+    why = starting.diagnosed({j.monitor.pk: j.decision.first_failure_at for j in judged if j.decision.alarming})
     StateChange.objects.bulk_create(
         StateChange(
             monitor=j.monitor, version=j.monitor.state_version, at=at, from_state=j.before, to_state=j.shown.state,
             first_failure_at=j.shown.first_failure_at if j.shown.state != State.UP else None, reason=j.shown.reason[:300],
+            layer=why[j.monitor.pk].layer if j.monitor.pk in why and j.shown.state in (State.DOWN, State.DEGRADED) else "",
         )
         for j in stepped
     )  # fmt: skip
@@ -151,6 +159,7 @@ def _follow(judged: list[Judged], at: datetime) -> None:
     if telling:
         loaded = {m.pk: m for m in subjects.with_tags(Monitor.objects.filter(pk__in=[j.monitor.pk for j in telling]))}
         suspects = _suspect_parents(telling, at)
+        places = _places(telling)
         reports = []
         for j in telling:
             reports += _flap_reports(loaded[j.monitor.pk], flapping, at)
@@ -162,18 +171,27 @@ def _follow(judged: list[Judged], at: datetime) -> None:
                         at,
                         flapping=bool(j.monitor.flapping_since),
                         wait=j.monitor.parent_id in suspects,
+                        why=why.get(j.monitor.pk),
+                        places=places.get(j.monitor.pk, ()),
                     )
                 )
-        report(reports)
+        starting.bind(report(reports), why)
     if stepped:
         state_changed.send(Monitor, monitors=[j.monitor for j in stepped], at=at)
         _rush_groups([j.monitor.pk for j in stepped], at)
 
 
 def health_report(
-    m: Monitor, d: engine.Decision, at: datetime, *, flapping: bool = False, wait: bool = False
+    m: Monitor,
+    d: engine.Decision,
+    at: datetime,
+    *,
+    flapping: bool = False,
+    wait: bool = False,
+    why: Diagnosed | None = None,
+    places: Sequence[Baseline] = (),
 ) -> Report:
-    """What a decision says to alerts: one condition, `health`, whatever its depth."""
+    """What a decision says to alerts: one condition, `health`, whatever its depth; with the cause, or that it is looked for."""
     source = subjects.source_of(m.kind)
     severity = m.severity
     if d.state == State.DEGRADED:
@@ -182,11 +200,25 @@ def health_report(
         event = "exit_code_failure" if d.error_class == "exit_code" else "deadline_missed"
     else:
         event = {"certificate": "chain_invalid", "domain": "expiring"}.get(source, "consecutive_failure")
-    return subjects.report_of(
+    known = why.evidence if why else {}
+    said = subjects.report_of(
         m, source=source, condition="health", event=event, failing=d.alarming, at=at, severity=severity, message=d.message, started_at=d.first_failure_at,
         title=WORDS.get((source, event), "{} is unwell").format(m.name), flapping=flapping, not_before=at + SUSPICION if wait else None,
-        evidence={"error_class": d.error_class, "bad": d.bad, "voters": d.voters, "mtr_reports": 0},
+        evidence={"error_class": d.error_class, "bad": d.bad, "voters": d.voters, "mtr_reports": 0, **known},
+        expects_verdict=why is not None and why.gathering, verdict=why.verdict if why else None, verdict_evidence=known or None, report_url=why.report_url if why else "",
     )  # fmt: skip
+    said.correlation |= around.keys_of(places)
+    return said
+
+
+def _places(telling: list[Judged]) -> dict[int, list[Baseline]]:
+    """Where those that begin to alarm live, as it was learned while they were well."""
+    fresh = [j.monitor.pk for j in telling if j.decision.alarming and j.before not in (State.DOWN, State.DEGRADED)]
+    found: dict[int, list[Baseline]] = defaultdict(list)
+    if fresh:
+        for row in Baseline.objects.filter(monitor__in=fresh).order_by("pk").defer("data"):
+            found[row.monitor_id].append(row)
+    return found
 
 
 # --- Flapping -------------------------------------------------------------------------------------------------------------

@@ -6,13 +6,24 @@ import logging
 import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q, QuerySet
 
 from monitors import host_findings, partitions, rollups
-from monitors.models import FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
+from monitors.models import (
+    Diagnosis,
+    FailureBody,
+    Monitor,
+    Ping,
+    Probe,
+    ProbeState,
+    Rollup,
+    RouteChange,
+    StateChange,
+)
 from portal import registry, slots
 
 log = logging.getLogger("watchkeeper.housekeeping")
@@ -27,6 +38,7 @@ def register() -> None:
     slots.register("monitors.retention", 3600, forget)
     slots.register("monitors.hosts", 60, host_findings.sweep)
     slots.register("monitors.host_samples", 3600, host_findings.forget)
+    slots.register("monitors.diagnoses", 3600, forget_diagnoses)
     registry.add_metrics(
         measure,
         watchkeeper_monitors=("gauge", "Monitors by state."),
@@ -66,13 +78,26 @@ def forget(at: datetime) -> None:
         (Ping, "at", settings.CHANGE_DAYS),
         (Rollup, "start", settings.ROLLUP_DAYS),
     ):
-        while True:
-            old = list(
-                model.objects.filter(**{f"{field}__lt": at - timedelta(days=days)}).values_list("pk", flat=True)[:SLICE]
-            )
-            model.objects.filter(pk__in=old).delete()
-            if len(old) < SLICE:
-                break
+        _in_slices(model.objects.filter(**{f"{field}__lt": at - timedelta(days=days)}))
+
+
+DIAGNOSIS_DAYS = 90
+
+
+def forget_diagnoses(at: datetime) -> None:
+    """Diagnoses with their batteries, and changes of routes, after 90 days. A report whose link was renewed stays while that holds."""
+    before = at - timedelta(days=DIAGNOSIS_DAYS)
+    ended = Q(link_expires_at=None) | Q(link_expires_at__lte=at) | Q(link_revoked_at__isnull=False)
+    _in_slices(Diagnosis.objects.filter(ended, started_at__lt=before).exclude(state=Diagnosis.State.GATHERING))
+    _in_slices(RouteChange.objects.filter(at__lt=before))
+
+
+def _in_slices(rows: QuerySet[Any]) -> None:
+    while True:
+        old = list(rows.order_by().values_list("pk", flat=True)[:SLICE])
+        rows.model._default_manager.filter(pk__in=old).delete()
+        if len(old) < SLICE:
+            break
 
 
 def measure(at: datetime) -> Iterable[tuple[str, dict[str, str], float]]:

@@ -20,9 +20,9 @@ from typing import Any
 from django.core.cache import cache
 from django.db import connection, transaction
 
-from monitors import engine, findings, partitions, remote, store
+from monitors import engine, findings, host_findings, partitions, remote, store
 from monitors.checks.base import ERROR_CLASSES, Outcome, Status, safe_sentence
-from monitors.models import Monitor, Probe, ProbeState, Result
+from monitors.models import Host, HostSample, Monitor, Probe, ProbeState, Result
 from monitors.probe.clock import EPOCH
 from monitors.remote import Caller, Denied
 from monitors.watching import KEPT
@@ -175,6 +175,7 @@ class Taken:
     late: int = 0  # stored as history
     dropped: int = 0  # neither: paused since, or from a day that is not kept any more
     rows: list[store.Done] = field(default_factory=list)  # those with more to note
+    samples: list[Row] = field(default_factory=list)  # late ones that bring a machine's figures
 
 
 def take(caller: Caller, batch: Batch) -> Taken:
@@ -191,7 +192,7 @@ def take(caller: Caller, batch: Batch) -> Taken:
             taken = Taken(rows[-1].seq if rows else before)
             if rows:
                 _write(probe, rows, views, at, taken)
-            _note_probe(probe, batch, at, taken.result_seq)
+            _note_probe(caller, probe, batch, taken.result_seq)
     if foreign:
         _foreign(probe, foreign, at)
         raise Denied(
@@ -241,10 +242,13 @@ def _foreign(probe: Probe, monitors: set[int], at: datetime) -> None:
     log.warning("probe %s sent results of %d monitors that are not its own", probe.slug, len(strange))
 
 
-def _note_probe(probe: Probe, batch: Batch, at: datetime, seq: int) -> None:
+def _note_probe(caller: Caller, probe: Probe, batch: Batch, seq: int) -> None:
     """What the batch says of the probe itself. The row is locked; the number rises only from where it was read."""
+    at = caller.at
     kept = {name: value for name, value in probe.health.items() if name in KEPT}
-    health = {**batch.health, **kept} | ({"blind": batch.blind} if batch.blind else {})
+    health = {**batch.health, **kept, "said_at": caller.made_at.isoformat()} | (
+        {"blind": batch.blind} if batch.blind else {}
+    )
     offset = batch.health.get("clock_offset_ms")
     values: dict[str, Any] = {"result_seq": seq, "health": health, "last_seen_at": at}
     if type(offset) is int and abs(offset) < 2**31:
@@ -321,12 +325,14 @@ def _write(probe: Probe, rows: Sequence[Row], views: dict[int, Seen], at: dateti
             continue
         history.append(_result(probe.pk, r))
         before = seen.view
-        judged = r.at >= oldest and r.version == seen.version and "blind" not in r.more
+        judged = r.at >= oldest and r.version == seen.version and "blind" not in r.more and not _unseen(before, r.at)
         view = (
             engine.observe(before, r.status, r.at, error_class=r.error_class, message=r.message) if judged else before
         )
         if view is before:
             taken.late += 1
+            if isinstance(r.more.get("host"), dict):
+                taken.samples.append(r)
             continue
         taken.judged += 1
         seen.view, seen.last_ms = view, r.phases[4]
@@ -338,9 +344,33 @@ def _write(probe: Probe, rows: Sequence[Row], views: dict[int, Seen], at: dateti
         if r.more or (view.streak == 1 and view.status in (engine.FAILING, engine.DEGRADED)):
             taken.rows.append(_done(probe.pk, r, seen, before))
     _append(history)
+    _keep_samples(probe, taken.samples)
     _save([s for s in views.values() if s.count], at)
     if any(s.changed or s.view.stale for s in views.values() if s.count):
         bells.ring_on_commit(bells.EVALUATE)
+
+
+def _unseen(view: engine.View, at: datetime) -> bool:
+    """Was this seen while the probe was taken for blind? When sight returns a view begins anew, at `since`; what is older is history."""
+    return view.stale and view.streak == 0 and view.since is not None and at < view.since
+
+
+def _keep_samples(probe: Probe, rows: Sequence[Row]) -> None:
+    """A machine's figures that come late: a minute of its history each, from the machine it came from before; nothing follows from them."""
+    if not rows:
+        return
+    machines = Monitor.objects.filter(pk__in={r.monitor for r in rows}, kind="host", enabled=True)
+    known = set(machines.values_list("pk", flat=True))
+    facts = Host.objects.filter(monitor__in=known).values_list("monitor_id", "facts")
+    known -= {pk for pk, said in facts if said.get("probe") not in (None, probe.pk)}
+    HostSample.objects.bulk_create(
+        [
+            HostSample(monitor_id=r.monitor, at=r.at.replace(second=0, microsecond=0), values=host_findings.numbers(r.more["host"].get("values")))
+            for r in rows
+            if r.monitor in known
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
 
 
 def _kept_days() -> Callable[[datetime], bool]:

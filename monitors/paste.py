@@ -13,9 +13,24 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from monitors import checks, rules
+from django.core.exceptions import ValidationError
 
-COLUMNS = ("name", "url", "kind", "interval", "timeout", "tags", "site", "service", "severity", "runbook_url", "notes")
+from monitors import checks, places, rules
+
+COLUMNS = (
+    "name",
+    "url",
+    "kind",
+    "interval",
+    "timeout",
+    "tags",
+    "site",
+    "service",
+    "severity",
+    "runbook_url",
+    "notes",
+    "probes",
+)
 LONGEST = 2_000_000  # characters; more is no paste
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 SETTING = "config."
@@ -187,6 +202,11 @@ def _row(number: int, text: str, header: list[str], cells: list[str]) -> Line:
     line.tags = [word.strip() for word in re.split(r"[,;|]", cell.get("tags", "")) if word.strip()]
     if any(len(word) > 50 for word in line.tags):
         line.errors.append("tags: A tag has 50 characters at most; put ; between tags.")
+    if cell.get("probes"):
+        try:
+            line.values["probe_rule"] = places.check_rule(places.rule_of(cell["probes"]))
+        except ValidationError:
+            line.errors.append("probes: Write slugs as berlin;paris, or a number of a tag as 3 of eu.")
     line.site, line.service = cell.get("site", ""), cell.get("service", "")
     _settings(line, kind, {k.removeprefix(SETTING): v for k, v in cell.items() if k.startswith(SETTING) and v})
     return line

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 
 from monitors import checks, engine
 from monitors.models import Monitor
+from monitors.running import Plan as Plan
 from portal.outbound.guard import Reach
 
 MOST = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A monitor ready to be checked."""
-
-    monitor: int
-    name: str  # of the kind
-    kind: type[checks.Check]
-    config: Any
-    limits: engine.Limits
-    reach: Reach
-    degraded_latency_ms: float | None
-    degraded_loss_percent: float | None
-    upside_down: bool
-    fault: str = ""  # why it cannot be checked (stored settings that no longer fit)
 
 
 def limits_of(m: Monitor) -> engine.Limits:

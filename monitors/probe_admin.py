@@ -8,14 +8,18 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from monitors import remote
+from monitors import probes, remote, watching
 from monitors.models import Probe, ProbeJob
+from monitors.probe_health import health_of
 from portal.admin.desk import Desk, DoorForm, Truth
 from portal.admin.fields import ObjectField, TagsField
 from portal.admin.lists import Capped, When, badge, each, shape, time_column
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
+
+# What the desk's shapes can say of a probe's health; the rest is a word.
+SHAPED = {"blind": "blind", "stale": "stale", "ok": "ok", "silent": "lost", "disabled": "paused"}
 
 
 class ProbeForm(DoorForm):
@@ -43,9 +47,8 @@ class ProbeDesk(Desk):
 
     @admin.display(description="Health")
     def health_word(self, row: Probe) -> str:
-        if row.revoked_at is not None:
-            return badge("revoked")
-        return shape("paused" if not row.enabled else "blind" if row.blind_since else "ok")
+        health = health_of(row, database_now())
+        return shape(SHAPED[health.code]) if health.code in SHAPED else badge(health.word)
 
     @admin.display(description="Key")
     def key(self, row: Probe) -> str:
@@ -53,7 +56,17 @@ class ProbeDesk(Desk):
 
     @admin.display(description="What it says of itself")
     def said(self, row: Probe) -> str:
-        return ", ".join(f"{name} {value}" for name, value in row.health.items()) or "nothing yet"
+        return (
+            ", ".join(f"{name} {value}" for name, value in row.health.items() if name not in watching.KEPT)
+            or "nothing yet"
+        )
+
+    def change(self, row: Probe, by: Actor, values: dict[str, Any]) -> Probe:
+        probes.change(row, by=by, at=database_now(), **values)
+        return row
+
+    def remove(self, row: Probe, by: Actor) -> None:
+        probes.delete(row, by=by, at=database_now())
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and not (obj is not None and obj.built_in)

@@ -164,9 +164,7 @@ def results(request: HttpRequest, probe: Probe, asked: Request) -> HttpResponse:
     caller = remote.recognise(probe, asked, database_now())
     plain = ingest.unpack(asked.body, request.headers.get("Content-Encoding", ""))
     batch = ingest.read(plain, caller.at)
-    if batch.blind:  # before its results are looked at: what a probe sees blind must not page anybody
-        caller.probe.health = {**caller.probe.health, "blind": batch.blind}
-        blindness.judge_remote(caller.probe, caller.at)
+    blindness.hear(caller, batch.blind)  # before its results are looked at: what it saw blind pages nobody
     taken = ingest.take(caller, batch)
     if caller.probe.blind_since is not None and not batch.blind:
         caller.probe.refresh_from_db()

@@ -29,6 +29,7 @@ log = logging.getLogger("watchkeeper.prober")
 
 BATCH = 500
 FLUSH = 0.25
+A_MOMENT = timedelta(milliseconds=1)  # after its own place a check's next place is the one of the next interval
 
 
 class Storer(threading.Thread):
@@ -121,7 +122,7 @@ def made(claim: store.Claim, plan: Plan, outcome: Outcome, at: datetime) -> stor
     if plan.kind.passive and plan.name != "group":
         next_due_at = due if due is not None and due > at else at + timedelta(days=1)
     else:
-        next_due_at = engine.next_due(view, plan.limits, claim.due_at, at)
+        next_due_at = next_look(claim, view, plan.limits, at)
     return store.Done(
         claim=claim,
         outcome=outcome,
@@ -130,6 +131,20 @@ def made(claim: store.Claim, plan: Plan, outcome: Outcome, at: datetime) -> stor
         next_due_at=next_due_at,
         changed=changed,
     )
+
+
+def next_look(claim: store.Claim, view: engine.View, limits: engine.Limits, at: datetime) -> datetime:
+    """When to check again: soon while something is to be confirmed, else at the monitor's own place in the interval.
+
+    After all were asked for at once (a common failure, sight that returned) they must not stay in step for ever: each goes
+    back to its stable place, with a look halfway where that place is so near that it would be checked twice in a row.
+    """
+    if not engine.settled(view, limits) and not limits.one_shot:
+        return engine.next_due(view, limits, claim.due_at, at)
+    half = timedelta(seconds=limits.interval / 2)
+    own = engine.first_slot(claim.monitor, claim.probe, limits.interval, claim.due_at + A_MOMENT)
+    due = own if own - claim.due_at >= half else own + half
+    return due if due > at else engine.first_slot(claim.monitor, claim.probe, limits.interval, at + A_MOMENT)
 
 
 class Prober(Resident):

@@ -1,6 +1,7 @@
-"""What do monitors do about news from below? After a manual resolve the next failing result speaks again; freed children look anew.
+"""What do monitors do about news? After a manual resolve the next failing result speaks again; freed children look anew.
 
-A maintenance window that begins or ends changes what its monitors show.
+A maintenance window that begins or ends changes what its monitors show. What a remote probe measured finds its diagnosis,
+or the baseline that it was asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from alerts import quiet
 from alerts.models import Alert
 from alerts.signals import alert_closed, maintenance_changed
 from monitors import maintenance, store
-from monitors.models import Monitor, ProbeState
+from monitors.diagnosis import batteries, learning
+from monitors.models import Monitor, ProbeJob, ProbeState
+from monitors.signals import probe_job_finished
 from portal import bells
 
 
@@ -20,12 +23,23 @@ def connect() -> None:
     """Listen."""
     alert_closed.connect(on_closed, dispatch_uid="monitors.receivers.closed")
     maintenance_changed.connect(on_maintenance, dispatch_uid="monitors.receivers.maintenance")
+    probe_job_finished.connect(on_job, dispatch_uid="monitors.receivers.job")
     quiet.tell_what_is_watched(maintenance.watched)
 
 
 def on_maintenance(sender: object, **_: Any) -> None:
     """Monitors that are worked on now, or not any more, say so: the evaluator writes it within the second."""
     maintenance.follow()
+
+
+def on_job(sender: object, job: ProbeJob, at: datetime, **_: Any) -> None:
+    """A remote probe has measured what it was asked to."""
+    if job.kind != "diagnose":
+        return
+    if job.key.startswith(learning.JOB_PREFIX):
+        learning.take_outcome(job, at)
+    else:
+        batteries.take_outcome(job, at)
 
 
 def on_closed(sender: object, alerts: list[Alert], at: datetime, manual: bool = False, **_: Any) -> None:

@@ -21,6 +21,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from monitors import checks, watching
+from monitors.diagnosis import orders
 from monitors.models import Monitor, Probe, ProbeJob, ProbeState
 from monitors.probe import identity
 from monitors.probe.clock import EPOCH, micros
@@ -148,6 +149,11 @@ class Caller:
     at: datetime
     request: Request = field(repr=False)
 
+    @property
+    def made_at(self) -> datetime:
+        """When the request was made, by our time; one that hung on a dead line arrives much later."""
+        return min(self.at, EPOCH + timedelta(milliseconds=self.request.at_ms))
+
 
 def known(request: Request) -> Probe:
     """The probe whose key signed this. Denied (401) for all others, without a word about which part was wrong."""
@@ -262,7 +268,8 @@ def work(probe: Probe, at: datetime, have: str = "") -> Work:
 
     def body() -> dict[str, Any]:
         orders = None if known_list else _orders(probe, [monitor for monitor, _, _ in rows])
-        return {"version": version, "monitors": orders, "anchors": probe.anchors, "rush": rush, "jobs": taken}
+        private = probe.client_id is not None
+        return {"version": version, "monitors": orders, "anchors": probe.anchors, "rush": rush, "jobs": taken, "private": private}  # fmt: skip
 
     return Work(f'"{version}.{rest}"', body)
 
@@ -310,7 +317,12 @@ def _take_jobs(probe: Probe, at: datetime) -> list[dict[str, Any]]:
         )
         if moved and fresh:
             found.append(
-                {"id": job.pk, "kind": job.kind, "body": job.body, "expires_ms": micros(job.expires_at) // 1000}
+                {
+                    "id": job.pk,
+                    "kind": job.kind,
+                    "body": orders.sent(job.body, probe.pk),
+                    "expires_ms": micros(job.expires_at) // 1000,
+                }
             )
     return found
 

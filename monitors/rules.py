@@ -6,6 +6,8 @@ ask without storing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +16,21 @@ from django.core.exceptions import ValidationError
 from django.utils.text import slugify
 from pydantic import ValidationError as ConfigError
 
-from monitors import checks, plans
-from monitors.models import Monitor
-from portal.outbound.guard import Blocked, check_address
+from monitors import checks, places, plans
+from monitors.models import Monitor, Probe
+from monitors.places import Place
+from portal.outbound.guard import Blocked, Reach, check_address
 
+# What runs on the probe's own machine is about that one machine.
+ONE_PLACE = ("host", "container")
 EXCLUSIVE = {"heartbeat": ("period_seconds", "schedule")}  # giving one of these takes the other away
 
 
-def judge(m: Monitor) -> None:
-    """Judge a monitor that is about to be saved; its secrets are split off and sealed on the way (`m.config`, `m.secrets`)."""
+def judge(m: Monitor, probes: Sequence[Probe] | None = None) -> None:
+    """Judge a monitor that is about to be saved; its secrets are split off and sealed on the way (`m.config`, `m.secrets`).
+
+    `probes`: those that were chosen by name; without them its rule decides, else it stays where it is.
+    """
     if m.kind not in checks.KINDS:
         raise ValidationError({"kind": f"{m.kind!r} is not a kind of monitor; choose from {', '.join(checks.KINDS)}."})
     opened = {k: v for k, v in (m.secrets.open() or {}).items() if k in secret_names(m.kind)}
@@ -31,7 +39,49 @@ def judge(m: Monitor) -> None:
         m.slug = _free_slug(m)
     _clean(m)
     _refuse_strangers(m)
-    refuse_unreachable(m, plans.reach_of(m))
+    judge_places(m, probes)
+
+
+# --- From where -----------------------------------------------------------------------------------------------------------
+def judge_places(m: Monitor, probes: Sequence[Probe] | None = None) -> None:
+    """Are there enough places, not too many, and may all of them reach the target?
+
+    What is stored already is not judged for its number again: who edits a name need not mend what a revoked probe left.
+    """
+    m.probe_rule = places.check_rule(m.probe_rule)
+    if checks.KINDS[m.kind].passive:
+        if m.probe_rule:
+            raise ValidationError({"probe_rule": "This kind is judged by the portal itself; it needs no rule."})
+        return
+    field = "probe_rule" if m.probe_rule else "probes"
+    seen_from = places.watchers(m, probes) if m.probe_rule or probes is not None or not m.trusted else []
+    stored = Monitor.objects.filter(pk=m.pk).values_list("probe_rule", "quorum").first() if m.pk else None
+    if m.probe_rule and stored != (m.probe_rule, m.quorum):
+        _refuse_few(m, seen_from)
+    count = places.number_of(m.probe_rule, seen_from) if m.probe_rule else len(probes or ())
+    if m.kind in ONE_PLACE and count > 1:
+        raise ValidationError({field: f"{checks.KINDS[m.kind].label} is about the one machine that its probe runs on; choose one probe, and add a monitor for each other machine."})  # fmt: skip
+    refuse_unreachable(m, reach_from(m, seen_from))
+
+
+def _refuse_few(m: Monitor, fit: Sequence[Place]) -> None:
+    """A rule that names what is not there, or that too few probes fit for this quorum."""
+    missing = sorted(set(m.probe_rule.get("probes", ())) - {p.slug for p in fit})
+    if missing:
+        usable = ", ".join(p.slug for p in places.places() if p.client is None or p.client == m.client_id)
+        raise ValidationError({"probe_rule": f"No probe that can watch: {', '.join(missing)}; there are {usable}."})
+    number = places.number_of(m.probe_rule, fit)
+    if not number:
+        raise ValidationError({"probe_rule": f"No probe carries {' and '.join(m.probe_rule['tags'])}; choose other tags."})  # fmt: skip
+    if number < m.quorum:
+        raise ValidationError({"probe_rule": f"{number} {'probe fits' if number == 1 else 'probes fit'} this rule, but {m.quorum} are to agree; widen it or lower the quorum."})  # fmt: skip
+
+
+def reach_from(m: Monitor, seen_from: Iterable[Place]) -> Reach:
+    """What its checks may reach: private addresses when staff made it, or when only its client's own probes look at it."""
+    reach = plans.reach_of(m)
+    clients = {p.client for p in seen_from}
+    return replace(reach, private=True) if clients == {m.client_id} and m.client_id is not None else reach
 
 
 def ousted(kind: str, given: dict[str, Any]) -> list[str]:
@@ -70,7 +120,7 @@ def _is_secret(schema: dict[str, Any]) -> bool:
     return schema.get("format") == "password" or (isinstance(values, dict) and values.get("format") == "password")
 
 
-def refuse_unreachable(m: Monitor, reach: Any) -> None:
+def refuse_unreachable(m: Monitor, reach: Reach) -> None:
     """A literal address that the guard would refuse at every check is refused at saving, at its field."""
     for key, text in (
         ("url", urlsplit(str(m.config.get("url", ""))).hostname or ""),

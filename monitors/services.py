@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from alerts.models import Alert
 from alerts.report import close
-from monitors import checks, engine, rules, store, subjects
+from monitors import checks, engine, places, rules, store, subjects
 from monitors.models import Monitor, Probe, ProbeState, StateChange
 from monitors.models.monitor import State
 from monitors.rules import refuse_unreachable as refuse_unreachable
@@ -43,16 +43,24 @@ def save(
     at: datetime,
     tags: Iterable[str] | None = None,
     probes: Iterable[Probe] | None = None,
+    rule: dict[str, Any] | None = None,
     trusted: bool | None = None,
 ) -> Monitor:
     """Create or change a monitor: checked as a whole, scheduled at once, recorded. Nothing is stored when anything is wrong.
 
-    `m.config` may hold secrets: they are split off and sealed. Raises ValidationError naming the field and the cure.
+    `m.config` may hold secrets: they are split off and sealed. From where it is watched is said by `probes` (exactly
+    these; its rule ends) or by `rule` (followed from now on); by neither, `m.probe_rule` holds or it stays where it is.
+    Raises ValidationError naming the field and the cure.
     """
     new = m.pk is None
     if trusted is not None:
         m.trusted = trusted
-    rules.judge(m)
+    chosen = None if probes is None else list(probes)
+    if chosen is not None and rule:
+        raise ValidationError({"probe_rule": "Name probes or a rule, not both."})
+    if chosen is not None or rule is not None:
+        m.probe_rule = rule or {}
+    rules.judge(m, chosen)
     with transaction.atomic():
         before = None if new else Monitor.objects.select_for_update().get(pk=m.pk)
         if before is not None:
@@ -64,7 +72,8 @@ def save(
         m.save()
         if tags is not None:
             m.tags.set(Tag.named(list(tags)))
-        schedule(m, at, list(probes) if probes is not None else None)
+        seen_from = _slugs(m) if before is not None and chosen is not None else None
+        schedule(m, at, chosen if chosen is not None else ruled(m), quorum=None if before is None else before.quorum)
         if before is not None and before.enabled != m.enabled:
             _rest(m, at, by) if not m.enabled else _wake(m, at)
         elif (
@@ -72,6 +81,8 @@ def save(
         ):
             store.rush([m.pk], at)  # what it was told last is judged anew by the new settings
         changed = {} if before is None else _difference(before, m)
+        if seen_from is not None and seen_from != (now := _slugs(m)):
+            changed["before"]["probes"], changed["after"]["probes"] = seen_from, now
         audit.record(
             "monitor.create" if new else "monitor.change",
             m,
@@ -102,24 +113,45 @@ def _difference(before: Monitor, after: Monitor) -> dict[str, dict[str, Any]]:
 FENCED: dict[str, Any] = {"claimed_by": "", "lease_token": None, "lease_until": None, "rush": False}
 
 
-def schedule(m: Monitor, at: datetime, probes: list[Probe] | None = None) -> None:
-    """One view per probe: a new one is due at once (a person waits for it), then in its own slot of the interval."""
+def _slugs(m: Monitor) -> list[str]:
+    return sorted(m.views.values_list("probe__slug", flat=True))
+
+
+def moves(m: Monitor, probes: Iterable[Probe] | None, rule: dict[str, Any] | None) -> bool:
+    """Would this choice have it watched from elsewhere? What staff let into one network is not meant for another."""
+    if rule is not None and rule != m.probe_rule:
+        return True
+    return probes is not None and {p.pk for p in probes} != set(m.views.values_list("probe_id", flat=True))
+
+
+def ruled(m: Monitor) -> list[Probe] | None:
+    """The probes that its rule chooses now; None without a rule, or when it fits none: then it stays where it is."""
+    if not m.probe_rule or checks.KINDS[m.kind].passive:
+        return None
+    found = places.choose(m.probe_rule, m.pk, m.client_id, places.places(), distinct=m.distinct_networks)
+    return list(Probe.objects.filter(pk__in=found).order_by("pk")) or None
+
+
+def schedule(m: Monitor, at: datetime, probes: list[Probe] | None = None, *, quorum: int | None = None) -> None:
+    """One view per probe: a new one is due at once (a person waits for it), then in its own slot of the interval.
+
+    `quorum`: what it was before, for a monitor that is only changed; more than there are probes is refused when it rises.
+    """
     if probes is None:
         known = list(m.views.values_list("probe_id", flat=True))
         if known:
+            if quorum is not None and m.quorum > quorum:
+                _refuse_quorum(m, len(known))
             if m.kind not in ("heartbeat", "push"):
                 ProbeState.objects.filter(monitor=m).update(
                     next_due_at=at, settled=False, active=m.enabled, facts={}, **FENCED
                 )
             return
         probes = list(Probe.objects.filter(built_in=True, enabled=True))
-    if m.quorum > max(1, len(probes)):
-        raise ValidationError(
-            {
-                "quorum": f"{m.quorum} probes are to agree, but only {len(probes)} watch it; choose more probes or a smaller quorum."
-            }
-        )
-    m.views.exclude(probe__in=probes).delete()
+    if not m.probe_rule:  # with a rule it was judged by all that fit (`rules.judge_places`)
+        _refuse_quorum(m, len(probes))
+    if m.views.exclude(probe__in=probes).delete()[0]:
+        m.views.update(changed=True)  # the votes are counted anew
     have = set(m.views.values_list("probe_id", flat=True))
     passive = checks.KINDS[m.kind].passive and m.kind != "group"
     ProbeState.objects.bulk_create(
@@ -132,6 +164,15 @@ def schedule(m: Monitor, at: datetime, probes: list[Probe] | None = None) -> Non
     m.views.filter(probe__in=have).update(
         active=m.enabled, settled=False, **({} if passive else {"next_due_at": at, **FENCED})
     )
+
+
+def _refuse_quorum(m: Monitor, count: int) -> None:
+    if m.quorum > max(1, count):
+        raise ValidationError(
+            {
+                "quorum": f"{m.quorum} probes are to agree, but only {count} watch it; choose more probes or a smaller quorum."
+            }
+        )
 
 
 def spread(m: Monitor, at: datetime) -> None:

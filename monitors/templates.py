@@ -17,7 +17,7 @@ from django.db import transaction
 from pydantic import TypeAdapter
 from pydantic import ValidationError as ConfigError
 
-from monitors import bulk, checks, rules, services
+from monitors import bulk, checks, places, rules, services
 from monitors.models import Monitor, MonitorTemplate
 from monitors.models.monitor import LONGEST_INTERVAL, SHORTEST_INTERVAL
 from portal import audit
@@ -29,6 +29,8 @@ COMMON = (
     "interval_seconds", "timeout_seconds", "confirmation_count", "confirmation_seconds", "recovery_count", "recovery_seconds", "quorum", "distinct_networks",
     "degraded_latency_ms", "degraded_loss_percent", "severity", "flapping_changes", "flapping_window_seconds", "runbook_url", "notes",
 )  # fmt: skip
+# The rule is kept by whoever does not speak of it, as the template's form; {} takes it away.
+NAMED = (*COMMON, "probe_rule")
 MOST_TAGS, LONGEST_TAG, LARGEST = 50, 50, 65_536
 
 
@@ -55,13 +57,16 @@ def judged(kind: str, values: Any) -> dict[str, Any]:
                 found[name] = _judged_config(kind, value)
             elif name == "tags":
                 found[name] = _judged_tags(value)
+            elif name == "probe_rule":
+                found[name] = _judged_rule(kind, value)
             elif name in COMMON:
                 found[name] = _judged_field(name, value)
             else:
-                known = ", ".join((*COMMON, "config", "tags"))
+                known = ", ".join((*NAMED, "config", "tags"))
                 raise ValidationError(f"A template does not say this; it may say {known}.")
         except ValidationError as error:
             said = error.message_dict if hasattr(error, "error_dict") else {"": error.messages}
+            said = {"" if key == name else key: text for key, text in said.items()}
             wrong |= {f"values.{name}" + (f".{key}" if key else ""): text for key, text in said.items()}
     interval, timeout = found.get("interval_seconds"), found.get("timeout_seconds")
     if interval is not None and timeout is not None and timeout > interval:
@@ -82,6 +87,14 @@ def _judged_field(name: str, value: Any) -> Any:
     if name == "timeout_seconds" and not 0 < found <= LONGEST_INTERVAL:
         raise ValidationError("Above 0 and not longer than the interval.")
     return found
+
+
+def _judged_rule(kind: str, value: Any) -> dict[str, Any]:
+    """Whether its probes exist is each monitor's question: they differ by client, and come and go."""
+    rule = places.check_rule(value or {})
+    if rule and checks.KINDS[kind].passive:
+        raise ValidationError("This kind is judged by the portal itself; it needs no rule.")
+    return rule
 
 
 def _judged_tags(value: Any) -> list[str]:
@@ -123,7 +136,7 @@ def diff(template: MonitorTemplate, m: Monitor, tags: Collection[str]) -> list[D
     values = template.values
     found = [
         Difference(name, getattr(m, name), values[name])
-        for name in COMMON
+        for name in NAMED
         if name in values and getattr(m, name) != values[name]
     ]
     given = values.get("config", {})
@@ -149,7 +162,7 @@ def fill(m: Monitor, template: MonitorTemplate) -> Monitor:
     given = template.values.get("config", {})
     config = {k: v for k, v in m.config.items() if k not in rules.ousted(template.kind, given)}
     m.config = {**config, **given}
-    for name in COMMON:
+    for name in NAMED:
         if name in template.values:
             setattr(m, name, template.values[name])
     return m
@@ -176,6 +189,8 @@ def save(row: MonitorTemplate, *, by: Actor) -> MonitorTemplate:
                 name = "kind" if before.kind != row.kind else "client"
                 raise ValidationError({name: "This cannot be changed; make a new template instead."})
             row.version = before.version
+            if isinstance(row.values, dict) and "probe_rule" in before.values:
+                row.values = {"probe_rule": before.values["probe_rule"], **row.values}
         row.values = judged(row.kind, row.values)
         row.full_clean(exclude=["values"], validate_constraints=False)
         same = MonitorTemplate.objects.filter(name__iexact=row.name).exclude(pk=row.pk)
@@ -220,7 +235,7 @@ def roll_out(
         if not changes and m.template_id == template.pk and m.template_version == template.version:
             return
         # The reach of staff is kept only for settings that staff wrote: a client's people may have written this template.
-        settings = any(change.field.startswith("config.") for change in changes)
+        settings = any(change.field.startswith("config.") or change.field == "probe_rule" for change in changes)
         vouched = bool(viewer.msp_role) and template.client_id is None
         fill(m, template)
         m.template, m.template_version = template, template.version

@@ -11,6 +11,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from alerts.models import Alert
 from alerts.report import Report, close, report
@@ -24,9 +25,14 @@ CLOCK_OFF_MS = 30_000
 LATELY = timedelta(seconds=5)  # when none of several was heard even for so long, it is not they who are silent
 RETURN = 60.0  # seconds in which all come back after the portal was away: they try again at least each 30 s
 CLEAR_AFTER = timedelta(seconds=60)  # two programs with one identity: told as over when only one spoke for so long
-KEPT = ("rival_at", "cloned_at", "foreign_at")  # what the portal keeps in a probe's `health` beside its own words
+KEPT = (
+    "rival_at",
+    "cloned_at",
+    "foreign_at",
+    "said_at",
+)  # what the portal keeps in a probe's `health` beside its own words
 EVERYBODY = "all"
-SAYS = ("It has not been heard of", "Its clock is off", "It reports that")
+SAYS = ("It has not been heard of", "Its clock is off", "It reports that", "No name can be looked up")
 
 
 def fault(probe: Probe, at: datetime) -> str:
@@ -35,11 +41,21 @@ def fault(probe: Probe, at: datetime) -> str:
         return ""
     if is_silent(probe, at):
         return f"{SAYS[0]} since {probe.last_seen_at:%H:%M:%S} UTC: it is disconnected or has stopped."
+    if has_not_said(probe):
+        return probe.blind_reason
     if abs(probe.clock_offset_ms or 0) > CLOCK_OFF_MS:
         off = abs(probe.clock_offset_ms or 0) / 1000
         return f"{SAYS[1]} by {off:.0f} s; set it (NTP)."
     blind = probe.health.get("blind")
     return f"{SAYS[2]} {blind[:1].lower()}{blind[1:]}"[:300] if isinstance(blind, str) and blind else ""
+
+
+def has_not_said(probe: Probe) -> bool:
+    """Was it silent, and has not said since how it sees? Its first words after that come with results, or without any."""
+    if probe.blind_since is None or not probe.blind_reason.startswith(SAYS[0]):
+        return False
+    said_at = probe.health.get("said_at")
+    return not isinstance(said_at, str) or datetime.fromisoformat(said_at) < probe.blind_since
 
 
 def is_silent(probe: Probe, at: datetime) -> bool:
@@ -60,10 +76,28 @@ def is_told(probe: Probe) -> bool:
     ).exists()
 
 
+def our_own_line_is_known(at: datetime) -> bool:
+    """Has a built-in probe said, now or a moment ago, that this machine's line or name server is dead? Then that is the one page."""
+    return _open_or_just_closed(
+        [str(pk) for pk in Probe.objects.filter(built_in=True).values_list("pk", flat=True)], at
+    )
+
+
+def silence_is_told(at: datetime) -> bool:
+    """Was it told, now or a moment ago, that no remote probe is heard? Then a blind built-in probe need not say the same."""
+    return _open_or_just_closed([EVERYBODY], at)
+
+
+def _open_or_just_closed(entities: list[str], at: datetime) -> bool:
+    found = Alert.objects.filter(source="probe", condition="blind", entity_type="probe", entity_id__in=entities)
+    return found.filter(Q(resolved_at=None) | Q(resolved_at__gt=at - timedelta(seconds=RETURN))).exists()
+
+
 def tell_common_silence(alone: bool, at: datetime) -> None:
-    """One alert for all: no remote probe is heard. It ends with the first that is."""
-    open_now = Alert.objects.filter(resolved_at=None, source="probe", entity_type="probe", entity_id=EVERYBODY)
-    if alone == open_now.exists():
+    """One alert for all: no remote probe is heard. It ends with the first that is; one cause is told once."""
+    if alone and (silence_is_told(at) or our_own_line_is_known(at)):
+        return  # also when one was heard a moment ago and hangs again: the way back is given a minute
+    if not alone and not Alert.objects.filter(resolved_at=None, source="probe", entity_type="probe", entity_id=EVERYBODY).exists():  # fmt: skip
         return
     with transaction.atomic():
         report([Report(
@@ -100,10 +134,10 @@ def fall_silent(probe: Probe, at: datetime) -> None:
 # --- Two programs, one identity -----------------------------------------------------------------------------------------
 def _report(probe: Probe, at: datetime, failing: bool) -> Report:
     return Report(
-        source="probe", condition="cloned", event="cloned", entity_type="probe", entity_id=str(probe.pk), entity_name=probe.name, failing=failing, at=at, severity="warning",
+        source="probe", condition="cloned", event="blind", entity_type="probe", entity_id=str(probe.pk), entity_name=probe.name, failing=failing, at=at, severity="warning",
         title=f"Probe {probe.name} runs twice",
         message="Two programs speak with the key of this probe, as after cloning a machine. The second is refused; enrol it as a probe of its own."
-        if failing else "", client_id=probe.client_id,
+        if failing else "", client_id=probe.client_id, evidence={"observer": "cloned"},
     )  # fmt: skip
 
 

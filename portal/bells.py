@@ -17,6 +17,8 @@ from django.db import transaction
 log = logging.getLogger("watchkeeper.bells")
 
 PROBE, EVALUATE, SEND = "probe", "evaluate", "send"
+DIAGNOSE, CONCLUDE = "diagnose", "conclude"  # the portal's own probe has something to measure; something was measured
+BY_PROBERS = (PROBE, DIAGNOSE)  # heard in the workers of that queue; all others in those of the pages
 _bells: dict[str, list[threading.Event]] = defaultdict(list)
 _outbox: queue.Queue[str] = queue.Queue(maxsize=200)
 _started = threading.Lock()
@@ -65,7 +67,6 @@ def ring_on_commit(*names: str) -> None:
 
 
 def _publish() -> None:
-    from portal.celery import PROBE as PROBE_QUEUE
     from portal.celery import app
 
     while True:
@@ -73,7 +74,7 @@ def _publish() -> None:
         while not _outbox.empty():  # a burst is one ring each
             names.add(_outbox.get())
         for name in names:
-            task = "portal.tasks.ring_probe" if name == PROBE_QUEUE else "portal.tasks.ring_page"
+            task = "portal.tasks.ring_probe" if name in BY_PROBERS else "portal.tasks.ring_page"
             try:
                 app.send_task(task, args=(name,), retry=False, expires=10)
             except Exception as error:  # noqa: BLE001 - whatever the broker does, a bell may be lost

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -78,6 +78,28 @@ def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
         except ValueError:
             mistakes.append(f"{name} holds {part!r}, which is not a network; write for example 127.0.0.0/8")
     return tuple(found)
+
+
+def addresses(name: str, default: str = "") -> tuple[str, ...]:
+    """Comma-separated IP addresses; set and empty means none."""
+    found = []
+    for part in filter(None, (p.strip() for p in text(name, default).split(","))):
+        try:
+            found.append(str(ip_address(part)))
+        except ValueError:
+            mistakes.append(f"{name} holds {part!r}, which is not an address; write for example {name}=1.1.1.1,9.9.9.9")
+    return tuple(found)
+
+
+def file(name: str) -> str:
+    """The path of a file that can be read, or "" when none is named."""
+    path = text(name)
+    if path and not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        mistakes.append(
+            f"{name}={path!r} is not a file that can be read; fix the path or its permissions, or leave {name} out"
+        )
+        return ""
+    return path
 
 
 def generated(name: str, directory: Path, make=lambda: secrets.token_urlsafe(48)) -> str:

@@ -196,6 +196,11 @@ EMAIL_BACKEND = "portal.mail.Backend"
 SLACK_WEBHOOK_URL = env.text("SLACK_WEBHOOK_URL")
 HEARTBEAT_URL = env.text("HEARTBEAT_URL")
 
+# --- Diagnosis: why does it fail? -----------------------------------------------------------------------------------------
+DIAGNOSIS = env.choice("DIAGNOSIS", ("on", "off"), "on") == "on"
+DIAGNOSIS_RESOLVERS = env.addresses("DIAGNOSIS_RESOLVERS", "1.1.1.1,9.9.9.9")  # asked beside each probe's own
+AS_TABLE = env.file("AS_TABLE")  # whose address is this? Empty: asked by DNS
+
 # --- Limits, each of them explicit ----------------------------------------------------------------------------------------
 RAW_RESULT_DAYS = env.integer("RAW_RESULT_DAYS", 7)
 CHANGE_DAYS = env.integer("CHANGE_DAYS", 90)

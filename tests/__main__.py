@@ -20,7 +20,11 @@ from tests.environment import DATABASE, POSTGRES, SQLITE
 
 PROCESSES = "2"
 NOTHING_TO_RUN = 5  # pytest's exit code when no test matches
-PASSES = {"side by side": ("not alone", ["-n", PROCESSES, "--dist", "loadscope"]), "alone": ("alone", ["-n", "0"])}
+PASSES = {
+    "side by side": ("not alone and not soak", ["-n", PROCESSES, "--dist", "loadscope"]),
+    "alone": ("alone and not soak", ["-n", "0"]),
+}
+SOAK = {"soak": ("soak", ["-n", "0"])}
 
 
 @dataclass
@@ -36,20 +40,22 @@ class Outcome:
 
 
 def main(arguments: list[str]) -> int:
-    """Run everything; 0 when nothing failed and something ran."""
+    """Run everything (or, with --soak, what takes too long for every day); 0 when nothing failed and something ran."""
+    passes = SOAK if "--soak" in arguments else PASSES
+    arguments = [a for a in arguments if a != "--soak"]
     wanted = os.environ.get(DATABASE)
-    outcomes = [on(database, arguments) for database in (SQLITE, POSTGRES) if wanted in (None, "", database)]
+    outcomes = [on(database, passes, arguments) for database in (SQLITE, POSTGRES) if wanted in (None, "", database)]
     report(outcomes)
     return 0 if not any(o.failed for o in outcomes) and any(o.passed for o in outcomes) else 1
 
 
-def on(database: str, arguments: list[str]) -> Outcome:
-    """Both passes on one database."""
+def on(database: str, passes: dict[str, tuple[str, list[str]]], arguments: list[str]) -> Outcome:
+    """These passes on one database."""
     outcome = Outcome(database)
     begun = time.monotonic()
     # Named in the shell, the settings would be read before the tests have prepared what they read.
     inherited = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    for title, (marks, how) in PASSES.items():
+    for title, (marks, how) in passes.items():
         if database == POSTGRES and not os.environ.get(DATABASE):
             marks += " and not once"
         print(f"\n=== {database}, {title} ===", flush=True)

@@ -34,6 +34,9 @@ PLAIN = {
     "SLACK_WEBHOOK_URL": "",
     "HEARTBEAT_URL": "",
     "ALLOWED_HOSTS": "",
+    "DIAGNOSIS": "off",  # what a failure starts by itself; tests of diagnosis turn it on
+    "DIAGNOSIS_RESOLVERS": "",
+    "AS_TABLE": "",
     "SECRET_KEY": "for-tests-only-" + "0123456789abcdef" * 4,
 }
 

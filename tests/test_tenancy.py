@@ -21,7 +21,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from alerts.models import ContactChannel, EscalationPolicy, MessageTemplate
 from incidents.models import Incident
-from monitors.models import MonitorTemplate
+from monitors.models import Diagnosis, MonitorTemplate
 from portal.clock import database_now
 from portal.models import AuditEntry, Membership, ProviderSettings, Token
 from portal.tenancy import TenantQuerySet, tenant_path_of
@@ -164,8 +164,28 @@ def _incident() -> Incident:
     )
 
 
+def _diagnosis() -> Diagnosis:
+    at = database_now()
+    about = {"cause": "person", "state": "done", "started_at": at, "deadline_at": at}
+    return Diagnosis.objects.get_or_create(monitor=cast.monitor(), defaults=about)[0]
+
+
 # Route -> what stands in its braces: an object of Acme's, or of the MSP's alone. Extend it with your app's.
 ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
+    **{
+        f"probes/{{pk}}/{tail}": lambda: {"pk": cast.probe(cast.acme()).pk}
+        for tail in ("", "edit/", "enrol/", "delete/", "network/")
+    },
+    "probes/{pk}/{verb}/": lambda: {"pk": cast.probe(cast.acme()).pk, "verb": "disable"},
+    "api/v1/probes/{pk}/discovery": lambda: {"pk": cast.probe(cast.acme()).pk},
+    "api/v1/probes/{pk}/discovery/accept": lambda: {"pk": cast.probe(cast.acme()).pk},
+    "diagnoses/{pk}/": lambda: {"pk": _diagnosis().pk},
+    "diagnoses/{pk}/raw.json": lambda: {"pk": _diagnosis().pk},
+    "diagnoses/{pk}/{verb}/": lambda: {"pk": _diagnosis().pk, "verb": "revoke"},
+    "monitors/{pk}/diagnose/": lambda: {"pk": cast.monitor().pk},
+    "api/v1/diagnoses/{pk}": lambda: {"pk": _diagnosis().pk},
+    "api/v1/monitors/{pk}/diagnose": lambda: {"pk": cast.monitor().pk},
+    "api/v1/channels/{pk}/resume-digests": lambda: {"pk": cast.channel().pk},
     "api/v1/clients/{pk}": lambda: {"pk": cast.acme().pk},
     "api/v1/sites/{pk}": lambda: {"pk": cast.site().pk},
     "api/v1/services/{pk}": lambda: {"pk": cast.service().pk},
@@ -271,6 +291,9 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
 # Addresses whose parameter is a secret, a public name, or that are not about a client's rows.
 OPEN = {
     "probe/v1/jobs/{pk}": "signed by the probe whose job it is",
+    "r/{token}/": "signed over one diagnosis and its mark; it expires and can be revoked",
+    "r/{token}/raw.json": "as the report it belongs to",
+    "u/{token}/": "signed for one channel and its addresses; stops or shows digests only",
     "a/{token}/": "signed for one delivery, and it expires",
     "hooks/twilio/voice/{token}/": "signed for one delivery, and Twilio's signature is checked",
     "hooks/twilio/status/{delivery}/{attempt}/": "Twilio's signature is checked",

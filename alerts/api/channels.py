@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from alerts import acts, channel_settings, channels, digest, limits, sender, services
+from alerts import acts, channel_settings, channels, digest, limits, sender, services, unsubscribing
 from alerts.api.deliveries import DeliverySerializer, with_attempts
 from alerts.models import Channel, Delivery, Usage
 from alerts.opening import open_channel
@@ -118,7 +118,7 @@ class ChannelSerializer(SettingsMixin, TenantSerializer):
         model = Channel
         fields = [
             "id", "client", "contact", "name", "type", "url", "headers", "secret", "config", "has_secret", "enabled", "group_window_seconds",
-            "rate_per_minute", "monthly_quota", "canary", "canary_at", "usage", "caveat", "healthy", "unhealthy_since", "unhealthy_reason", "last_success_at", "last_answer", "problem", "created_at",
+            "rate_per_minute", "monthly_quota", "canary", "canary_at", "usage", "caveat", "healthy", "unhealthy_since", "unhealthy_reason", "last_success_at", "last_answer", "problem", "digests_stopped_at", "created_at",
         ]  # fmt: skip
         read_only_fields = [
             "contact",
@@ -127,6 +127,7 @@ class ChannelSerializer(SettingsMixin, TenantSerializer):
             "unhealthy_reason",
             "last_success_at",
             "last_answer",
+            "digests_stopped_at",
         ]
         fixed = ("client", "type")
 
@@ -252,6 +253,14 @@ class Channels(TenantViewSet):
                 else (last.error if last and last.error else row.reason) or "It was not delivered.",
             }
         )
+
+    @extend_schema(request=None, responses=ChannelSerializer)
+    @action(detail=True, methods=["post"], url_path="resume-digests")
+    def resume_digests(self, request: Request, **kwargs: Any) -> Response:
+        """Send digests there again. 409 when nobody had stopped them."""
+        row = self.get_object()
+        unsubscribing.resume(row, by=self.actor)
+        return Response(self.get_serializer(row).data)
 
     @extend_schema(request=None, responses={202: DeliverySerializer})
     @action(detail=True, methods=["post"])

@@ -35,6 +35,10 @@ class TriggerSerializer(TenantSerializer):
         allow_null=True,
         help_text="5 to 1440: say it again every so many minutes while nobody has acknowledged. null: once.",
     )
+    verdict_wait_seconds = serializers.IntegerField(
+        required=False,
+        help_text="0 to 30: how long the first message may wait for the probable cause, from the first failing check. 0: not at all. Default 8.",
+    )
     channel_ids = OwnRow(many=True, required=False, source="channels", queryset=Channel.objects.all())
     contact_ids = OwnRow(many=True, required=False, source="contacts", queryset=Contact.objects.all())
     group_ids = OwnRow(many=True, required=False, source="groups", queryset=ContactGroup.objects.all())
@@ -43,7 +47,7 @@ class TriggerSerializer(TenantSerializer):
         model = Trigger
         fields = [
             "id", "client", "name", *FILTERS, "weekdays", "from_time", "until_time", "timezone", "enabled", "notify_on_resolve", "reminder_minutes",
-            "channel_ids", "contact_ids", "group_ids", "created_at",
+            "verdict_wait_seconds", "channel_ids", "contact_ids", "group_ids", "created_at",
         ]  # fmt: skip
         extra_kwargs = {name: {"max_length": 4000} for name in FILTERS}
         validators: list = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+from dataclasses import replace
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr, parseaddr
@@ -21,16 +22,18 @@ from django.core.validators import validate_email
 from django.utils import timezone
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from alerts import unsubscribing
 from alerts.channels.addresses import Host
 from alerts.channels.base import ChannelConfig, DeliveryError, ProviderAccount, Receipt, Secret, ThreadedChannel
 from alerts.channels.letter import write
 from alerts.channels.wording import one_line
-from alerts.message import Message
+from alerts.message import Link, Message
 from portal import smtp
 from portal.mail import CURE, installation_server
 from portal.outbound.guard import parse_host
 
 MOST_RECIPIENTS: Final = 20
+STOP: Final = "unsubscribe"
 _THREAD: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _OWN_ID: Final = re.compile(r"<[A-Za-z0-9._-]{1,120}@[A-Za-z0-9.\[\]:-]{1,255}>")
 
@@ -150,7 +153,7 @@ class Email(ThreadedChannel):
         server, sender = self.server()
         assert server is not None
         try:
-            mail = compose(message, sender=sender, to=self.config.to)
+            mail = compose(stoppable(message, self.address()), sender=sender, to=self.config.to)
             envelope = address(parseaddr(sender)[1])
         except ValueError as error:
             raise DeliveryError(f"The mail cannot be written: {error}", permanent=True) from None
@@ -181,11 +184,25 @@ def compose(message: Message, *, sender: str, to: tuple[str, ...]) -> EmailMessa
         mail["References"] = f"{root} {heard}".strip()
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
+    stop = message.link(STOP)
+    if stop:
+        mail["List-Unsubscribe"] = f"<{stop}>"
+        if stop.startswith("https://"):  # RFC 8058 allows the one click over TLS only
+            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     if message.tone == "critical":
         mail["Importance"] = "high"
     mail.set_content(letter.text, cte="quoted-printable")
     mail.add_alternative(letter.html, subtype="html", cte="quoted-printable")
     return mail
+
+
+def stoppable(message: Message, address: str) -> Message:
+    """A digest with the link that stops it; every other message as it is: nobody may stop being paged by one click."""
+    links = tuple(link for link in message.links if link.rel != STOP)
+    if message.kind == "digest" and message.digest_of:
+        url = f"{settings.BASE_URL}{unsubscribing.path(message.digest_of, address)}"
+        links += (Link(STOP, "Send no more digests", url),)
+    return replace(message, links=links)
 
 
 def message_id(message: Message) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from alerts.channels.wording import (
+    brief,
     buttons,
     counts,
     cut,
@@ -39,7 +40,7 @@ def as_json(value: Any) -> bytes:
 
 
 def headline(message: Message, limit: int, measure: Callable[[str], int] = len) -> str:
-    """`[Down] Acme · shop — connection refused`: the word stays whole, the name keeps its end, the cause is cut."""
+    """`[Down] Acme · shop — LOSS 18% · 5/6 regions — loss at hop 7`: the word stays whole, the name keeps its end, the cause is cut."""
     start = f"[{word(message)}] "
     if message.lines:
         return cut(start + counts(message), limit, measure)
@@ -47,7 +48,7 @@ def headline(message: Message, limit: int, measure: Callable[[str], int] = len) 
     if message.resolved:
         rest = f"after {span(message.duration_seconds)}" if message.duration_seconds else ""
     else:
-        rest = one_line(message.cause)
+        rest = brief(message)
     room = limit - measure(start)
     named = _named(where, room if not rest else max(room * 2 // 3, room - measure(rest) - 5), measure)
     left = room - measure(named) - 5  # " — " is five bytes in UTF-8

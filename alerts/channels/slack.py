@@ -271,7 +271,7 @@ def content_of(message: Message, *, interactive: bool = False) -> dict[str, Any]
     """
     pressed = message.acknowledge_token if interactive and message.open else ""
     about = counts(message) if message.lines else message.where or one_line(message.title)
-    cause = "" if message.lines else first_line(message)
+    cause = "" if message.lines else " — ".join(filter(None, (message.extent, first_line(message))))
     if message.resolved and not message.lines:
         cause = cause.replace(one_line(message.title), "").strip()  # "after 6 min": the word says the rest
     headline = " — ".join(filter(None, (f"[{word(message)}] {one_line(about)}", cause if cause != about else "")))

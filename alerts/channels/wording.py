@@ -89,7 +89,53 @@ def first_line(message: Message) -> str:
     if message.lines or message.resolved:
         lasted = f" after {span(message.duration_seconds)}" if message.resolved and message.duration_seconds else ""
         return one_line(message.title) + lasted
-    return one_line(message.cause or message.title)
+    return one_line(sureness(message) + message.cause if message.cause else message.title)
+
+
+# How sure a cause is, in a word: the least confidence for each. Doubt ("not sure: …") stands in the cause itself.
+SURE = ((0.95, "Certain"), (0.75, "Probably"), (0.5, "Likely"))
+
+
+def sureness(message: Message) -> str:
+    """`Probably: ` before a cause that is the verdict's own sentence; "" before an error or a template's words."""
+    confidence = message.verdict.get("confidence")
+    own = one_line(message.cause) == one_line(message.verdict.get("summary") or "")[:300]
+    if not own or not diagnosed(message) or not isinstance(confidence, int | float):
+        return ""
+    return next((f"{word}: " for least, word in SURE if confidence >= least), "")
+
+
+def diagnosed(message: Message) -> bool:
+    """Is it known where the problem lives?"""
+    return message.verdict.get("layer", "unknown") != "unknown"
+
+
+def brief(message: Message) -> str:
+    """What follows the name in a headline: `LOSS 18% · 5/6 regions — loss at hop 7 (AS26599)`, or the error."""
+    return " — ".join(filter(None, (message.extent, one_line(message.cause))))
+
+
+TOLD = {"ok": "ok", "failed": "failed", "changed": "changed"}
+DIFFERENCES = {
+    "route_change": "route changed", "dns_change": "DNS answers changed", "cert_change": "certificate changed", "latency_drift": "slower than usual",
+}  # fmt: skip
+
+
+def evidence(message: Message) -> str:
+    """What was found around the failure: `DNS ok · certificate ok · route changed 40 min ago`; unmeasured parts are left out."""
+    found = message.evidence
+    said = [
+        f"{noun} {TOLD[found[name]]}"
+        for name, noun in (("dns", "DNS"), ("ssl", "certificate"))
+        if found.get(name) in TOLD
+    ]
+    difference = DIFFERENCES.get(found.get("baseline_diff", ""), "")
+    said_already = {"dns_change": found.get("dns"), "cert_change": found.get("ssl")}.get(found.get("baseline_diff", ""))
+    if difference and said_already != "changed":
+        since = found.get("route_changed_at") if found["baseline_diff"] == "route_change" else None
+        ago = message.at.timestamp() - since if isinstance(since, int | float) else None
+        said.append(f"{difference} {span(ago)} ago" if ago is not None and ago >= 0 else difference)
+    return " · ".join(said)
 
 
 def rows(message: Message) -> list[tuple[str, str]]:
@@ -105,8 +151,14 @@ def rows(message: Message) -> list[tuple[str, str]]:
         extra.append(("Recovered", moment(message.at, message.timezone)))
     if message.duration_seconds and message.started_at:
         extra.append(("Lasted" if message.resolved else "For", span(message.duration_seconds)))
+    if message.verdict and not diagnosed(message) and not message.resolved:
+        extra.append(("Cause", "not known yet"))
+    if message.extent:
+        extra.append(("Extent", message.extent))
+    if not message.resolved and not message.lines and (found := evidence(message)):
+        extra.append(("Evidence", found))
     confidence = message.verdict.get("confidence")
-    if isinstance(confidence, int | float) and confidence > 0:
+    if isinstance(confidence, int | float) and confidence > 0 and diagnosed(message):
         extra.append(("Confidence", f"{confidence:.0%}"))
     return facts + [(label, value) for label, value in extra if label.lower() not in known]
 

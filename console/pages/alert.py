@@ -12,7 +12,7 @@ from django.urls import reverse
 from alerts import acts, escalating, outlook, quiet, snapshot
 from alerts.engine import LADDER
 from alerts.models import Alert, Channel, Decision, Delivery, Run, Silence
-from console.pages import visit
+from console.pages import diagnosis, visit
 from console.pages.overview import shape_of, word_of
 from console.pages.policies import TONES as RUN_TONES
 from console.pages.policies import after
@@ -56,6 +56,9 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
     """`/alerts/9/`"""
     a = visit.found(Alert.objects.for_user(request).select_related("client", "site", "service"), pk)
     viewer, at = viewer_of(request), database_now()
+    if visit.wanted(request, "live", "why") == "why":
+        return visit.show(request, "console/alert.html", {"alert": a, "why": diagnosis.of_alert(request, a)}, "why")
+    why = diagnosis.of_alert(request, a)
     runs, story = escalations(a, viewer, at), escalating.story(a, viewer)
     deliveries = list(
         Delivery.objects.for_user(viewer)
@@ -73,7 +76,12 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
         "monitor": Monitor.objects.for_user(viewer).filter(pk=a.monitor_id).first() if a.monitor_id else None,
         "incident": Incident.objects.for_user(viewer).filter(pk=a.incident_id).first() if a.incident_id else None,
         "held": held(a, viewer),
-        "report": link if (link := str(a.links.get("report") or "")).startswith(("https://", "http://", "/")) else "",
+        "why": why,
+        "report": reverse("diagnosis", args=[why["diagnosis"].pk])
+        if why["diagnosis"]
+        else link
+        if (link := str(a.links.get("report") or "")).startswith(("https://", "http://", "/"))
+        else "",
         "timeline": timeline(a, deliveries, at),
         "steps": len(LADDER),
         "explains": Alert.objects.for_user(viewer)

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from alerts import acts, channel_settings, digest, limits, sender, services
+from alerts import acts, channel_settings, digest, limits, sender, services, unsubscribing
 from alerts import channels as kinds
 from alerts.models import Channel, Delivery, Usage
 from alerts.opening import open_channel
@@ -176,15 +176,21 @@ def _digest(row: Channel, by: Actor) -> str:
     return f"On its way to {row.name}: {sent.notice.snapshot['title']}."
 
 
+def _digests(row: Channel, by: Actor) -> str:
+    unsubscribing.resume(row, by=by)
+    return f"{row.name} may get digests again."
+
+
 VERBS: dict[str, Callable[[Channel, Actor], str]] = {
     "on": lambda row, by: _switch(row, by, True), "off": lambda row, by: _switch(row, by, False),
     "weekly": lambda row, by: _canary(row, by, True), "not-weekly": lambda row, by: _canary(row, by, False), "digest": _digest,
+    "digests-again": _digests,
 }  # fmt: skip
 
 
 @visit.page
 def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """`/channels/3/digest/`: on, off, weekly, not-weekly, digest."""
+    """`/channels/3/digest/`: on, off, weekly, not-weekly, digest, digests-again."""
     row = visit.found(Channel.objects.for_user(request), pk)
     if verb not in VERBS:
         raise Http404

@@ -28,6 +28,7 @@ KINDS = (("", "Everything"), ("people", "People"), ("pages", "Pages sent"), ("ma
 STORY_TONES = {
     "opened": "down",
     "joined": "down",
+    "verdict": "info",
     "acknowledged": "info",
     "update": "info",
     "alert_resolved": "up",

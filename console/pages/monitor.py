@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import Alert
-from console.pages import host, visit
+from console.pages import diagnosis, host, visit
 from console.pages.overview import WORST, shape_of, word_of
 from monitors import checks, history, services, subjects
 from monitors.checks.heartbeat import next_due
@@ -32,13 +32,13 @@ FIGURES = ("1h", "24h", "7d", "30d", "90d")
 
 @visit.page
 def monitor(request: HttpRequest, pk: int) -> HttpResponse:
-    """`/monitors/7/`: `#live` is its state, `#charts` how it has fared, `#story` what was just seen."""
+    """`/monitors/7/`: `#live` is its state, `#why` its verdicts, `#charts` how it has fared, `#story` what was just seen."""
     rows = (
         Monitor.objects.for_user(request).select_related("client", "site", "service", "parent").prefetch_related("tags")
     )
     m = visit.found(rows, pk)
     at = database_now()
-    fragment = visit.wanted(request, "live", "charts", "story")
+    fragment = visit.wanted(request, "live", "charts", "story", "why")
     context: dict[str, Any] = {
         "monitor": m,
         "may_change": viewer_of(request).may(WRITE, m.client_id),
@@ -50,6 +50,8 @@ def monitor(request: HttpRequest, pk: int) -> HttpResponse:
         context |= now_of(request, m)
     if fragment in ("", "story"):
         context |= story_of(request, m, at)
+    if fragment in ("", "why"):
+        context |= diagnosis.of_monitor(request, m, at)
     if not fragment:
         context |= settings_of(m) | {
             "snippets": snippets(m),

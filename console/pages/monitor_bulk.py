@@ -17,7 +17,7 @@ from alerts.models import Alert
 from console.pages import visit
 from console.pages.monitor_form import defaults_of
 from console.pages.monitor_list import label_of
-from monitors import bulk, checks, paste, rules, subjects
+from monitors import bulk, checks, paste, places, rules, subjects
 from monitors.models import Monitor
 from portal.audit import Actor
 from portal.clock import database_now
@@ -252,10 +252,34 @@ class DeleteForm(forms.Form):
         return bulk.Wish()
 
 
+class WatchForm(forms.Form):
+    """From where: places by slug, or any k of a tag."""
+
+    places = forms.CharField(
+        max_length=300,
+        label="Places",
+        help_text="Slugs, as berlin; paris, or any of a tag, as 3 of eu.",
+    )
+
+    def __init__(self, request: HttpRequest, monitors: list[Monitor], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def clean_places(self) -> dict[str, Any]:
+        try:
+            return places.check_rule(places.rule_of(self.cleaned_data["places"]))
+        except ValidationError as error:
+            raise ValidationError(error.messages) from None
+
+    def wish(self) -> bulk.Wish:
+        """For the door."""
+        return bulk.Wish(rule=self.cleaned_data["places"])
+
+
 ASKED: dict[str, tuple[type[Any], str, str]] = {
     "tag": (TagForm, "Add tags to {}", "Add the tags"),
     "untag": (TagForm, "Remove tags from {}", "Remove the tags"),
     "move": (MoveForm, "Move {}", "Move"),
+    "watch_from": (WatchForm, "Watch {} from", "Watch from there"),
     "delete": (DeleteForm, "Delete {}?", "Delete {}"),
 }
 

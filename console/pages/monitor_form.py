@@ -14,7 +14,8 @@ from django.urls import reverse
 from console import settings_form
 from console.monitor_fields import MonitorForm, field_named
 from console.pages import visit
-from monitors import checks, plans, services, subjects, templates, trial
+from console.where_fields import FIELDS
+from monitors import checks, plans, rules, services, subjects, templates, trial
 from monitors.checks.base import Outcome, limit
 from monitors.models import Monitor, MonitorTemplate
 from portal import services as ground
@@ -30,7 +31,7 @@ FIRST_CLIENT = "My sites"
 COPIED = (
     "site", "service", "interval_seconds", "timeout_seconds", "confirmation_seconds", "confirmation_count", "recovery_seconds", "recovery_count",
     "degraded_latency_ms", "degraded_loss_percent", "quorum", "distinct_networks", "severity", "parent", "template", "template_version", "runbook_url", "notes",
-    "flapping_changes", "flapping_window_seconds",
+    "flapping_changes", "flapping_window_seconds", "probe_rule",
 )  # fmt: skip
 OUTCOMES = {0: "unknown", 1: "up", 2: "degraded", 3: "failing"}
 
@@ -142,6 +143,8 @@ def first_client(request: HttpRequest) -> Client:
 def worked(request: HttpRequest, form: MonitorForm, *, new: bool, of: Monitor | None = None) -> HttpResponse:
     """Show the form, try what it says, or save it. `of`: the monitor that a new one is a copy of."""
     outcome: Outcome | None = None
+    if request.method == "POST" and "preview" in request.POST:
+        return previewed(request, form)
     testing = request.method == "POST" and "test" in request.POST
     if form.is_bound and form.is_valid():
         if new:
@@ -167,6 +170,7 @@ def worked(request: HttpRequest, form: MonitorForm, *, new: bool, of: Monitor | 
         "kinds": [(kind, check.label) for kind, check in checks.KINDS.items()],
         "can_try": not form.kind.passive,
         "outcome": outcome,
+        "seen": form.seen(),
         "alone": testing and bool(request.htmx),
         "outcome_state": OUTCOMES[outcome.status] if outcome else "",
         "phases": [
@@ -194,13 +198,30 @@ def worked(request: HttpRequest, form: MonitorForm, *, new: bool, of: Monitor | 
     )
 
 
+def previewed(request: HttpRequest, form: MonitorForm) -> HttpResponse:
+    """From where it would be watched, by what is chosen so far; another client has other places. Nothing is stored."""
+    form.is_valid()
+    fragment = "where" if getattr(request, "htmx", None) and request.htmx.target == "where" else "seen"
+    where = [form[name] for name in FIELDS if name in form.fields]
+    if fragment == "where":  # only the client was changed: what is missing is not wrong yet
+        for name in FIELDS:
+            form.errors.pop(name, None)
+    return visit.show(
+        request, "console/monitor_form.html", {"form": form, "seen": form.seen(), "fields": where, "piece": True}, fragment
+    )  # fmt: skip
+
+
 def tried(request: HttpRequest, form: MonitorForm) -> Outcome:
     """One check with what was typed, with the reach that this person's monitor would have."""
     m = form.wanted()
     m.trusted = bool(viewer_of(request).msp_role)
     services.split_config(m.kind, {**m.config, **m.secrets.open()})
     reach = plans.reach_of(m)
-    services.refuse_unreachable(m, reach)
+    try:
+        services.refuse_unreachable(m, reach)
+    except ValidationError:
+        services.refuse_unreachable(m, rules.reach_from(m, form.seen().places))
+        raise Refused("Only the portal itself can test before saving, and this address is in your own network. Save it: your probe looks at once.") from None  # fmt: skip
     config = checks.parse(m.kind, {**m.config, **m.secrets.open()})
     found = trial.try_once(m.kind, config, reach, m.timeout_seconds)
     return limit(
@@ -219,6 +240,7 @@ def saved(request: HttpRequest, form: MonitorForm) -> Monitor:
     same_target = (
         before is not None
         and before.trusted
+        and not form.moved()
         and subjects.target_of(before) == subjects.target_of(m)
         and before.config == m.config
     )
@@ -227,6 +249,7 @@ def saved(request: HttpRequest, form: MonitorForm) -> Monitor:
     tags = [t.strip() for t in form.cleaned_data["tags"].split(",") if t.strip()]
     if "template" in form.cleaned_data:
         templates.follow(m, form.cleaned_data["template"], tags)
+    probes, rule = form.choice()
     with transaction.atomic():
         if m.client_id is None:
             m.client = first_client(request)
@@ -235,6 +258,7 @@ def saved(request: HttpRequest, form: MonitorForm) -> Monitor:
             by=Actor.of(request),
             at=database_now(),
             tags=tags,
-            probes=form.cleaned_data.get("probes"),
+            probes=probes,
+            rule=rule,
             trusted=staff or same_target,
         )

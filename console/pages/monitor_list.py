@@ -30,6 +30,7 @@ ACTS = (
     ("tag", "Add tags…"),
     ("untag", "Remove tags…"),
     ("move", "Move to a site or service…"),
+    ("watch_from", "Watch from…"),
     ("delete", "Delete…"),
 )
 

@@ -18,13 +18,13 @@ from alerts.models.delivery import TOLD
 from console.pages.visit import clients_for, may_any, page, show, wanted
 from monitors.models import Monitor, Probe
 from monitors.models.monitor import State
+from monitors.probe_health import health_of
 from portal.clock import database_now
 from portal.mail import installation_server, stored_settings
 from portal.models import Worker
 from portal.tenancy import ACK, WRITE, Viewer, viewer_of
 
 MOST, MOST_UNANSWERED = 50, 10
-PROBE_STALE = timedelta(seconds=60)
 RECENT = 2000
 # Worst first. What the seven states call an alert of this severity.
 WORST = Case(
@@ -209,15 +209,19 @@ def unannounced(viewer: Viewer, open_alerts: Any) -> int:
 
 
 def probes(viewer: Viewer, at: datetime) -> dict[str, Any]:
-    """How many places see well, and which do not."""
-    rows = list(Probe.objects.for_user(viewer).filter(enabled=True))
-    bad = []
-    for probe in rows:
-        if probe.blind_since:
-            bad.append({"name": probe.name, "word": "Blind", "since": probe.blind_since, "why": probe.blind_reason})
-        elif probe.last_seen_at is None or at - probe.last_seen_at > PROBE_STALE:
-            bad.append({"name": probe.name, "word": "Stale", "since": probe.last_seen_at, "why": ""})
-    return {"all": len(rows), "ok": len(rows) - len(bad), "bad": bad}
+    """How many places see well, and which do not: "6 regions ok · hq-lan stale 8 min". What was switched off is neither."""
+    rows = Probe.objects.for_user(viewer).filter(enabled=True, revoked_at=None)
+    found = [(probe, health_of(probe, at)) for probe in rows]
+    bad = [(p, h) for p, h in found if h.is_bad]
+    well = [p for p, h in found if h.code == "ok"]
+    return {
+        "regions": sum(p.client_id is None for p in well), "private": sum(p.client_id is not None for p in well), "none": not well and not bad,
+        "new": sum(h.code == "never_seen" and not p.built_in for p, h in found),
+        "bad": [
+            {"name": p.name, "word": h.word.lower(), "shape": h.shape, "since": h.since, "pk": p.pk if viewer.msp_role or p.client_id else None}
+            for p, h in sorted(bad, key=lambda pair: pair[1].order)
+        ],
+    }  # fmt: skip
 
 
 def last_hour(viewer: Viewer, at: datetime) -> dict[str, Any]:

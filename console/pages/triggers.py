@@ -116,6 +116,14 @@ class TriggerForm(forms.Form):
         label="Remind every (min)",
         help_text="Say it again while nobody has acknowledged. Empty: once.",
     )
+    verdict_wait_seconds = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=services.LONGEST_VERDICT_WAIT,
+        initial=8,
+        label="Wait for the cause (s)",
+        help_text="How long the first message may wait for the probable cause, from the first failing check. 0: not at all. Empty: 8.",
+    )
     notify_on_resolve = forms.BooleanField(required=False, initial=True, label="Also tell when it has recovered")
     enabled = forms.BooleanField(required=False, initial=True)
     filter_sources = forms.MultipleChoiceField(
@@ -144,7 +152,7 @@ class TriggerForm(forms.Form):
     until_time = forms.TimeField(required=False, label="Until", widget=forms.TimeInput(attrs={"type": "time"}))
     timezone = forms.CharField(max_length=64, initial="UTC", label="Time zone")
     FIRST = (
-        "client", "name", "filter_severities", "channels", "contacts", "groups", "reminder_minutes", "notify_on_resolve", "enabled",
+        "client", "name", "filter_severities", "channels", "contacts", "groups", "reminder_minutes", "verdict_wait_seconds", "notify_on_resolve", "enabled",
     )  # fmt: skip
 
     def __init__(self, request: HttpRequest, row: Trigger | None, *args: Any, **kwargs: Any) -> None:
@@ -179,7 +187,10 @@ class TriggerForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """As the service takes them: filters as comma-separated text."""
         texts = ("filter_severities", "filter_sources", "weekdays")
-        return {**self.cleaned_data, **{name: ",".join(self.cleaned_data[name]) for name in texts}}
+        values = {**self.cleaned_data, **{name: ",".join(self.cleaned_data[name]) for name in texts}}
+        if values["verdict_wait_seconds"] is None:
+            values["verdict_wait_seconds"] = Trigger._meta.get_field("verdict_wait_seconds").default
+        return values
 
 
 @visit.page
@@ -214,6 +225,7 @@ def worked(request: HttpRequest, row: Trigger | None) -> HttpResponse:
                 "enabled",
                 "notify_on_resolve",
                 "reminder_minutes",
+                "verdict_wait_seconds",
             )
         }
         initial |= {

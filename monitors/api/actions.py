@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError as Invalid
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from monitors import bulk
+from monitors import bulk, places
 from monitors.models import Monitor
 from portal.api.errors import bad
 from portal.api.serializers import OwnRow, TagNames
@@ -39,6 +40,18 @@ class ActionSerializer(serializers.Serializer):
         help_text="For move; null takes them out of theirs.",
     )
     service = OwnRow(queryset=Service.objects.all(), required=False, allow_null=True, help_text="For move, as site.")
+    probe_rule = serializers.JSONField(
+        required=False, help_text='For watch_from: {"tags": ["eu"], "any": 3} or {"probes": ["local", "berlin"]}.'
+    )
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What watch_from needs is said at its field, before anything is done."""
+        if values["action"] == "watch_from":
+            try:
+                values["probe_rule"] = places.check_rule(values.get("probe_rule") or None)
+            except Invalid as error:
+                raise serializers.ValidationError({"probe_rule": error.message_dict["probe_rule"]}) from None
+        return values
 
 
 class RefusedSerializer(serializers.Serializer):

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError as Invalid
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from monitors import checks, history, rules, services
+from monitors import checks, history, places, rules, services
 from monitors.models import Monitor, MonitorTemplate, Probe, Result
 from portal.api.serializers import OwnRow, TagNames, TenantSerializer, is_masked
 from portal.clock import database_now
@@ -167,7 +167,13 @@ class MonitorSerializer(TenantSerializer):
         allow_null=True,
         help_text="Whose values it follows; they come by POST monitor-templates/{id}/roll-out.",
     )
-    probes = ProbeSlugs(required=False, max_length=100, help_text="Slugs.")
+    probes = ProbeSlugs(
+        required=False, max_length=100, help_text="From where it is watched now, by slug. Written, its rule ends."
+    )
+    probe_rule = serializers.JSONField(
+        required=False,
+        help_text='Instead of probes, followed as probes come and go: {"tags": ["eu"], "any": 3}, or {"probes": ["local"]}; {} ends it.',
+    )
     tags = TagNames()
     has_secret = serializers.SerializerMethodField()
     ping_url = serializers.SerializerMethodField()
@@ -178,7 +184,7 @@ class MonitorSerializer(TenantSerializer):
         model = Monitor
         fields = [
             "id", "client", "site", "service", "name", "kind", "slug", "config", "has_secret", "interval_seconds", "timeout_seconds", "confirmation_seconds",
-            "confirmation_count", "recovery_seconds", "recovery_count", "degraded_latency_ms", "degraded_loss_percent", "quorum", "distinct_networks", "probes",
+            "confirmation_count", "recovery_seconds", "recovery_count", "degraded_latency_ms", "degraded_loss_percent", "quorum", "distinct_networks", "probes", "probe_rule",
             "severity", "parent", "template", "template_version", "runbook_url", "notes", "tags", "enabled", "flapping_changes", "flapping_window_seconds", "state", "state_since", "state_reason",
             "last_result", "uptime", "uuid", "ping_url", "created_at",
         ]  # fmt: skip
@@ -210,10 +216,28 @@ class MonitorSerializer(TenantSerializer):
             ) from None
         return merged
 
+    def validate_probe_rule(self, rule: Any) -> dict[str, Any]:
+        try:
+            return places.check_rule(rule)
+        except Invalid as error:
+            raise serializers.ValidationError(error.message_dict["probe_rule"]) from None
+
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        if "probes" in values and values.get("probe_rule"):
+            self._one_choice(values)
         if self.instance is None and "timeout_seconds" not in values:
             values["timeout_seconds"] = min(10.0, float(values.get("interval_seconds", 60)))
         return values
+
+    def _one_choice(self, values: dict[str, Any]) -> None:
+        """A body that was read and is sent back names both: the one that was changed counts."""
+        m = self.instance
+        if m is not None and set(values["probes"]) == {view.probe.slug for view in m.views.all()}:
+            del values["probes"]
+        elif m is not None and values["probe_rule"] == m.probe_rule:
+            del values["probe_rule"]
+        else:
+            raise serializers.ValidationError({"probe_rule": ["Name probes or a rule, not both."]})
 
     @extend_schema_field(serializers.BooleanField)
     def get_has_secret(self, m: Monitor) -> bool:

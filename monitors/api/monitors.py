@@ -71,6 +71,7 @@ class Monitors(TenantViewSet):
     def perform_create(self, serializer: BaseSerializer) -> None:
         values = dict(serializer.validated_data)
         tags, probes, template = values.pop("tags", ()), values.pop("probes", None), values.pop("template", None)
+        rule = values.pop("probe_rule", None)
         wanted = services.probes_for(self.viewer, probes, values["client"].pk) if probes is not None else None
         m = services.save(
             templates.follow(Monitor(**values), template, tags),
@@ -78,6 +79,7 @@ class Monitors(TenantViewSet):
             at=database_now(),
             tags=tags,
             probes=wanted,
+            rule=rule,
             trusted=bool(self.viewer.msp_role),
         )
         serializer.instance = self._again(m)
@@ -86,8 +88,9 @@ class Monitors(TenantViewSet):
         values, m = dict(serializer.validated_data), serializer.instance
         tags, probes, config = values.pop("tags", None), values.pop("probes", None), values.pop("config", None)
         follows, template = "template" in values, values.pop("template", None)
+        rule = values.pop("probe_rule", None)
         wanted = services.probes_for(self.viewer, probes, m.client_id) if probes is not None else None
-        trusted = True if self.viewer.msp_role else m.trusted
+        trusted = bool(self.viewer.msp_role) or (m.trusted and not services.moves(m, wanted, rule))
         if config is not None:
             before = {**m.config, **m.secrets.open()}
             # What staff let into the private network stays there only as long as a client's person leaves its aim alone.
@@ -97,7 +100,7 @@ class Monitors(TenantViewSet):
             setattr(m, name, value)
         if follows:
             templates.follow(m, template, tags if tags is not None else [tag.name for tag in m.tags.all()])
-        services.save(m, by=self.actor, at=database_now(), tags=tags, probes=wanted, trusted=trusted)
+        services.save(m, by=self.actor, at=database_now(), tags=tags, probes=wanted, rule=rule, trusted=trusted)
         serializer.instance = self._again(m)
         serializer.context.pop("seen", None)
 
@@ -148,7 +151,8 @@ class Monitors(TenantViewSet):
         body = ActionSerializer(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         values = body.validated_data
-        wish = bulk.Wish(values["tags"], {name: values[name] for name in ("site", "service") if name in values})
+        place = {name: values[name] for name in ("site", "service") if name in values}
+        wish = bulk.Wish(values["tags"], place, values.get("probe_rule") or {})
         outcome = bulk.act(
             values["action"],
             chosen(self.get_queryset(), values["ids"], "ids"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -28,9 +28,13 @@ class ProbePrograms:
     def only_staff(self) -> None:
         """A probe runs what the portal says inside a network."""
         if not self.viewer.may(WRITE, None):
-            raise PermissionDenied("Only our own staff may enrol or revoke probes.")
+            raise PermissionDenied("Only our own staff may make, change, enrol or revoke probes.")
 
-    @extend_schema(request=None, responses=EnrolTokenSerializer)
+    @extend_schema(
+        request=None,
+        responses={201: EnrolTokenSerializer},
+        examples=[OpenApiExample("Once", value={"enrol_token": "wkp_…"}, response_only=True, status_codes=["201"])],
+    )
     @action(detail=True, methods=["post"])
     def token(self, request: Request, **_: Any) -> Response:
         """A new enrolment token; earlier ones end."""

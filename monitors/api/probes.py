@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import django_filters
-from django.db import transaction
-from django.utils.text import slugify
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.serializers import BaseSerializer
 
-from monitors import remote
+from monitors import probes
+from monitors.api.discovery import Discovery
 from monitors.api.filters import by_id
 from monitors.api.probe_programs import ProbePrograms
-from monitors.models import Probe, ProbeState
-from portal import bells, services
+from monitors.models import Probe
+from monitors.probe_health import CODES, Health, health_of
 from portal.api.base import ReadOnlyTenantViewSet, TenantViewSet
 from portal.api.serializers import TagNames, TenantSerializer
 from portal.clock import database_now
-from portal.outbound.guard import parse_host
-from portal.tenancy import WRITE
-
-SILENT = timedelta(seconds=60)  # a probe reports each few seconds
-HEALTH = ("ok", "blind", "silent", "never_seen", "revoked", "disabled")
-
-
-def health(probe: Probe, at: Any) -> str:
-    """One word of HEALTH for a probe at a moment."""
-    if not probe.enabled:
-        return "disabled"
-    if probe.revoked_at is not None:
-        return "revoked"
-    if probe.last_seen_at is None:
-        return "never_seen"
-    if at - probe.last_seen_at > SILENT:
-        return "silent"
-    return "blind" if probe.blind_since is not None else "ok"
-
-
-def check_anchor(anchor: str) -> str:
-    """`host:port` or a URL that proves the probe's own line. ValidationError otherwise."""
-    try:
-        parts = urlsplit(anchor if "//" in anchor else f"//{anchor}")
-        parse_host(parts.hostname or "")
-        fits = (
-            parts.scheme in ("", "http", "https")
-            and (parts.scheme != "" or parts.port is not None)
-            and not parts.username
-        )
-    except ValueError:
-        fits = False
-    if not fits:
-        raise serializers.ValidationError(
-            f"{anchor[:60]!r} is neither host:port nor a URL, as 1.1.1.1:443 or https://example.com."
-        )
-    return anchor
 
 
 class ProbeSerializer(TenantSerializer):
@@ -68,20 +27,23 @@ class ProbeSerializer(TenantSerializer):
         required=False, max_length=60, help_text="Made from the name when left out; cannot be changed."
     )
     anchors = serializers.ListField(
-        child=serializers.CharField(max_length=300, validators=[check_anchor]), required=False, max_length=10
-    )
+        child=serializers.CharField(max_length=300, validators=[probes.check_anchor]), required=False, max_length=probes.MOST_ANCHORS,
+        help_text="Independent addresses that prove its own line is well: host:port or URLs.",
+    )  # fmt: skip
     tags = TagNames()
     enrol_token = serializers.CharField(
         read_only=True, help_text="In the answer to POST only, shown once: `watchkeeper-probe enroll URL TOKEN`."
     )
     said = serializers.JSONField(source="health", read_only=True, help_text="What its program says of itself.")
     health = serializers.SerializerMethodField()
+    health_since = serializers.SerializerMethodField()
+    health_reason = serializers.SerializerMethodField()
     blind = serializers.SerializerMethodField()
 
     class Meta:
         model = Probe
         fields = [
-            "id", "name", "slug", "client", "network", "built_in", "enabled", "anchors", "tags", "health", "blind", "blind_since", "blind_reason", "last_seen_at", "version",
+            "id", "name", "slug", "client", "network", "built_in", "enabled", "anchors", "tags", "health", "health_since", "health_reason", "blind", "blind_since", "blind_reason", "last_seen_at", "version",
             "clock_offset_ms", "enrolled_at", "revoked_at", "hostname", "platform", "said", "enrol_token", "created_at",
         ]  # fmt: skip
         read_only_fields = [
@@ -94,16 +56,27 @@ class ProbeSerializer(TenantSerializer):
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         if self.instance is None and not values.get("slug"):
-            values["slug"] = slugify(values["name"])[:60] or "probe"
-            if Probe.objects.filter(slug=values["slug"]).exists():
-                raise serializers.ValidationError({"slug": ["A probe with this slug exists; choose another."]})
+            values["slug"] = probes.free_slug(values["name"])
         return values
 
-    @extend_schema_field(serializers.ChoiceField(choices=HEALTH))
-    def get_health(self, probe: Probe) -> str:
+    def seen(self, probe: Probe) -> Health:
+        """Its health now; one moment for a whole list."""
         if "at" not in self.context:
             self.context["at"] = database_now()
-        return health(probe, self.context["at"])
+        return health_of(probe, self.context["at"])
+
+    @extend_schema_field(serializers.ChoiceField(choices=CODES))
+    def get_health(self, probe: Probe) -> str:
+        return self.seen(probe).code
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_health_since(self, probe: Probe) -> Any:
+        since = self.seen(probe).since
+        return serializers.DateTimeField().to_representation(since) if since is not None else None
+
+    @extend_schema_field(serializers.CharField)
+    def get_health_reason(self, probe: Probe) -> str:
+        return self.seen(probe).why
 
     @extend_schema_field(serializers.BooleanField)
     def get_blind(self, probe: Probe) -> bool:
@@ -114,6 +87,8 @@ class ProbeSerializer(TenantSerializer):
         if not self.viewer.msp_role:
             for name in ("anchors", "hostname", "platform", "said"):
                 body.pop(name)
+            if probe.client_id is None:  # of a region others know that it stands, not what ails its machine
+                body["health_reason"] = body["blind_reason"] = ""
         return body
 
 
@@ -128,7 +103,45 @@ class ProbeFilter(django_filters.FilterSet):
         fields: list[str] = []
 
 
-class Probes(ProbePrograms, mixins.CreateModelMixin, mixins.UpdateModelMixin, ReadOnlyTenantViewSet):
+NEW = OpenApiExample(
+    "A private probe",
+    value={"name": "Acme HQ", "client": 1, "network": "AS3320", "tags": ["office"], "anchors": list(probes.USUAL_ANCHORS)},
+    request_only=True,
+)  # fmt: skip
+MADE = OpenApiExample(
+    "Made: the token is shown once",
+    value={
+        "id": 4, "name": "Acme HQ", "slug": "acme-hq", "client": 1, "network": "AS3320", "built_in": False, "enabled": True, "tags": ["office"],
+        "health": "never_seen", "health_since": None, "last_seen_at": None, "version": "", "clock_offset_ms": None, "enrol_token": "wkp_…",
+    },
+    response_only=True, status_codes=["201"],
+)  # fmt: skip
+SEEN = OpenApiExample(
+    "A region that is silent",
+    value={
+        "id": 3, "name": "Berlin", "slug": "berlin", "client": None, "network": "AS3320", "built_in": False, "enabled": True, "tags": ["eu"], "health": "silent",
+        "health_since": "2026-11-21T14:32:08Z", "last_seen_at": "2026-11-21T14:32:08Z", "version": "1", "clock_offset_ms": 12,
+    },
+    response_only=True, status_codes=["200"],
+)  # fmt: skip
+
+
+@extend_schema_view(
+    create=extend_schema(examples=[NEW, MADE]),
+    retrieve=extend_schema(examples=[SEEN]),
+    partial_update=extend_schema(
+        examples=[OpenApiExample("Switch it off", value={"enabled": False}, request_only=True)]
+    ),
+    destroy=extend_schema(description="Forget a probe with what it saw. 409 while a monitor would be left with too few places."),
+)  # fmt: skip
+class Probes(
+    ProbePrograms,
+    Discovery,
+    mixins.CreateModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    ReadOnlyTenantViewSet,
+):
     """Where checks are made from. Made and changed by our staff only."""
 
     queryset = Probe.objects.prefetch_related("tags")
@@ -137,20 +150,17 @@ class Probes(ProbePrograms, mixins.CreateModelMixin, mixins.UpdateModelMixin, Re
     create, update = TenantViewSet.create, TenantViewSet.update
 
     def check_owner(self, serializer: BaseSerializer) -> None:
-        """A probe runs what the portal says inside a network: only staff make and change them."""
-        if not self.viewer.may(WRITE, None):
-            raise PermissionDenied("Only our own staff may make or change probes.")
+        self.only_staff()
 
     def perform_create(self, serializer: BaseSerializer) -> None:
-        with transaction.atomic():
-            probe = services.create(Probe, by=self.actor, **serializer.validated_data)
-            probe.enrol_token = remote.new_token(probe, by=self.actor, at=database_now())
+        probe, token = probes.create(by=self.actor, at=database_now(), **serializer.validated_data)
+        probe.enrol_token = token
         serializer.instance = probe
 
     def perform_update(self, serializer: BaseSerializer) -> None:
-        self.check_owner(serializer)
-        probe = serializer.instance
-        changed = services.change(probe, by=self.actor, **serializer.validated_data)
-        if changed & {"enabled", "network"}:  # its vote counts differently from now on
-            ProbeState.objects.filter(probe=probe, active=True).update(changed=True)
-            bells.ring_on_commit(bells.EVALUATE)
+        self.only_staff()
+        probes.change(serializer.instance, by=self.actor, at=database_now(), **serializer.validated_data)
+
+    def perform_destroy(self, probe: Probe) -> None:
+        self.only_staff()
+        probes.delete(probe, by=self.actor, at=database_now())

@@ -24,6 +24,7 @@ class WouldTell(serializers.Serializer):
     channel_name = serializers.CharField()
     contact = serializers.IntegerField(allow_null=True)
     contact_name = serializers.CharField(allow_null=True)
+    later_seconds = serializers.IntegerField(help_text="So much later at most, when the cause is looked for.")
     via = serializers.CharField(help_text="`trigger …`, or `policy …, level 2` of its first pass.")
 
 

@@ -43,6 +43,9 @@ class Path(TypedDict):
     address: NotRequired[str]
     reached: NotRequired[bool]
     rounds: NotRequired[int]
+    way: NotRequired[
+        str
+    ]  # how it was measured: raw | datagram | connect (no constant flow) | mtr (few rounds, no `said`)
     hops: NotRequired[list[Hop]]
 
 
@@ -50,6 +53,8 @@ class Answer(TypedDict):
     """What one name server said. `server` is system, an address, or the authoritative server's name with its address."""
 
     server: str
+    address: NotRequired[str]  # of the probe's own resolver, where `server` is "system"
+    asked: NotRequired[str]  # the name that a control asked for
     status: str  # ok | nxdomain | nodata | servfail | refused | lame | timeout | unreachable | not_run
     addresses: NotRequired[list[str]]
     cname: NotRequired[list[str]]
@@ -69,7 +74,7 @@ class Names(TypedDict):
     authoritative: NotRequired[list[Answer]]
     delegation: NotRequired[
         dict[str, Any]
-    ]  # {"zone", "parent": [names], "child": [names], "status": ok|lame|missing|mismatch}
+    ]  # {"zone", "parent": [names], "child": [names], "status": ok|lame|missing|mismatch; "lame": [servers], "said_by": zone}
 
 
 class Connect(TypedDict):
@@ -93,6 +98,7 @@ class Tls(TypedDict):
     subject: NotRequired[str]
     issuer: NotRequired[str]
     not_after: NotRequired[float]
+    not_before: NotRequired[float]
     chain: NotRequired[int]
     ms: NotRequired[float]
     said: NotRequired[str]
@@ -126,13 +132,16 @@ class Size(TypedDict):
     status: str  # ok | black_hole | reported (somebody said "too big") | no_answer | not_permitted | not_run
     sizes: NotRequired[dict[str, int]]  # size -> answers of three
     largest: NotRequired[int]
+    said_by: NotRequired[str]  # who said "too big", and what would fit (0: not told)
+    mtu: NotRequired[int]
+    why: NotRequired[str]
 
 
 class Own(TypedDict):
     """The probe's own line: anchors it can reach, its first router, and for a private probe its neighbours on the LAN."""
 
     anchors: NotRequired[dict[str, bool]]
-    gateway: NotRequired[dict[str, Any]]  # {"address", "sent", "got", "ms"}
+    gateway: NotRequired[dict[str, Any]]  # {"address", "sent", "got", "ms", "arp"}
     neighbours: NotRequired[dict[str, Any]]  # {"known": 12, "asked": 5, "answered": 4}
     target_on_lan: NotRequired[bool]
     arp: NotRequired[str]  # for a target on the LAN: "complete" | "failed" | "unknown"
@@ -149,7 +158,9 @@ class BatteryEvidence(TypedDict):
     at: float
     took_ms: float
     cut: list[str]  # parts that the deadline ended
-    target: dict[str, Any]  # {"host", "port", "tls", "kind", "address", "addresses": [...]}
+    # {"host", "port", "tls", "kind", "address", "addresses": [...]; "addresses_from": "others" (resolvers or owners, ours
+    # gave none) | "known" (from better days), "blocked": why the guard kept all parts from it}
+    target: dict[str, Any]
     own: NotRequired[Own]
     names: NotRequired[Names]
     paths: NotRequired[list[Path]]

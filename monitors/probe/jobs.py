@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from monitors.probe import anchors
+from monitors.diagnosis import battery
+from monitors.probe import anchors, discovery
+from portal.outbound.guard import Reach
+from portal.outbound.http import HttpEngine
+from portal.outbound.resolver import Resolver
 
 
 class NotDone(Exception):
@@ -30,7 +36,45 @@ async def look(body: dict[str, Any], surroundings: dict[str, Any]) -> dict[str, 
     }
 
 
-KINDS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Awaitable[dict[str, Any]]]] = {"noop": noop, "look": look}
+async def diagnose(body: dict[str, Any], surroundings: dict[str, Any]) -> dict[str, Any]:
+    """Everything this probe can measure about one target: `monitors.diagnosis.battery.run`, or its `baseline`.
+
+    What may be reached is decided here as it is for checks: by the monitor's word and this machine's own list.
+    """
+    if body.get("v") != 1 or not isinstance(body.get("target"), dict):
+        raise NotDone("This probe does not understand this diagnosis; is it as new as the portal?")
+    check = body.get("check") or {}
+    private = bool(check.get("private", body.get("private")))
+    reach = Reach(allow=tuple(surroundings.get("allow", ())), private=private)
+    order = {"anchors": list(surroundings.get("anchors", ())), **body}
+    measure = battery.baseline if body.get("light") else battery.run
+    engine, clock = surroundings.get("engine"), surroundings.get("clock")
+    now = clock.now if clock is not None else time.time  # the portal's time, as in results
+    if engine is not None:
+        return dict(await measure(order, battery.Surroundings(engine.resolver, engine.http, reach, now)))
+    resolver = Resolver()
+    http = HttpEngine(asyncio.get_running_loop(), resolver)
+    try:
+        return dict(await measure(order, battery.Surroundings(resolver, http, reach, now)))
+    finally:
+        http.close()
+        resolver.close()
+
+
+async def discover(body: dict[str, Any], surroundings: dict[str, Any]) -> dict[str, Any]:
+    """What is on this machine's own network, if it allows the question."""
+    try:
+        return await discovery.discover(body, surroundings)
+    except discovery.NotAllowed as why:
+        raise NotDone(str(why)) from why
+
+
+KINDS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+    "noop": noop,
+    "look": look,
+    "diagnose": diagnose,
+    "discover": discover,
+}
 
 
 async def carry_out(job: dict[str, Any], surroundings: dict[str, Any]) -> tuple[str, dict[str, Any]]:

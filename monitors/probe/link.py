@@ -27,6 +27,10 @@ from monitors.probe.clock import Clock
 from monitors.probe.identity import Identity
 
 DEADLINE = 30.0
+CONNECT, UNHEARD = (
+    8.0,
+    8.0,
+)  # seconds to connect; so long may nobody confirm what we sent, before the line is taken for dead
 MOST_ANSWER = 64 * 1024 * 1024
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
@@ -178,7 +182,7 @@ class Link:
         self, method: str, path: str, content: bytes, headers: dict[str, str]
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         if self._connection is None:
-            self._connection = connect(self.who.url, self.deadline)
+            self._connection = connect(self.who.url, min(self.deadline, CONNECT))
         connection, late = self._connection, threading.Event()
         wire: list[Any] = []  # an answer that ends the connection takes the socket away from it
 
@@ -195,6 +199,9 @@ class Link:
         watchdog.daemon = True
         watchdog.start()
         try:
+            if connection.sock is None:
+                connection.connect()
+                _patient(connection, self.deadline)
             connection.request(
                 method, urlsplit(self.who.url).path.rstrip("/") + path, body=content or None, headers=headers
             )
@@ -217,6 +224,14 @@ class Link:
         if answer.headers.get("Content-Encoding") == "gzip":
             body = unpack(body, MOST_ANSWER)
         return answer.status, answer.headers, body
+
+
+def _patient(connection: http.client.HTTPConnection, deadline: float) -> None:
+    """An answer may take its time; a line on which not even the packets are confirmed is tried anew, not waited for."""
+    sock: socket.socket = connection.sock
+    sock.settimeout(deadline)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNHEARD * 1000))
 
 
 def unpack(body: bytes, most: int) -> bytes:

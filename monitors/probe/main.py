@@ -1,6 +1,6 @@
 """What can one do with a probe? `enroll` it with a token of the portal, `run` it, ask its `status`.
 
-It needs one way out: HTTPS to the portal (HTTPS_PROXY and NO_PROXY count). It listens on nothing.
+It needs one way out: HTTPS to the portal. It listens on nothing.
 """
 
 from __future__ import annotations
@@ -24,19 +24,34 @@ from monitors.probe.clock import Clock
 from monitors.probe.identity import Identity, NotEnrolled
 from monitors.probe.link import LinkDown, Refused, enroll
 from monitors.probe.plan import Networks
-from monitors.probe.runner import Courier, Runner
+from monitors.probe.runner import VERSION, Courier, Runner
 from monitors.probe.spool import Spool
 from monitors.running import allow_many_sockets
+
+ENVIRONMENT = """environment:
+  WATCHKEEPER_PROBE_HOME  its directory, when --data-dir is not given
+  HTTPS_PROXY             the way to the portal leads through this proxy, as http://user:password@proxy.example:3128
+  NO_PROXY                hosts that are reached without it, comma-separated
+  SSL_CERT_FILE           certificate authorities (PEM) to trust in place of the machine's own, for the portal and for checks
+  OUTBOUND_ALLOW          networks that checks may reach although they are not public, when --allow is not given
+  LOG_LEVEL               DEBUG, INFO, WARNING (INFO)
+
+The proxy is for the way to the portal only; checks go straight to what they check."""
 
 
 def default_directory() -> Path:
     """Where its key and its results are."""
+    if named := os.environ.get("WATCHKEEPER_PROBE_HOME"):
+        return Path(named)
     return Path("/var/lib/watchkeeper-probe") if os.geteuid() == 0 else Path.home() / ".watchkeeper-probe"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    about = argparse.ArgumentParser(prog="watchkeeper-probe", description=__doc__.splitlines()[0])
+    about = argparse.ArgumentParser(
+        prog="watchkeeper-probe", description=__doc__.splitlines()[0], epilog=ENVIRONMENT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )  # fmt: skip
+    about.add_argument("--version", action="version", version=f"watchkeeper-probe {VERSION}")
     about.add_argument("--data-dir", type=Path, default=default_directory(), help="its key and results (%(default)s)")
     verbs = about.add_subparsers(dest="verb", required=True)
     new = verbs.add_parser("enroll", help="leave this probe's key with the portal, once")

@@ -53,6 +53,7 @@ class Runner(threading.Thread):
     def __init__(self, probe: int, clock: Clock, spool: Spool, *, most: int, allow: Networks = ()) -> None:
         super().__init__(name="runner", daemon=True)
         self.clock, self.spool, self.wake = clock, spool, threading.Event()
+        self.returned = threading.Event()  # its own line is back: whoever waits for the portal may try at once
         self.results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.engine = Engine(self.results, most)
         self.plans = Plans(probe, allow)
@@ -192,7 +193,8 @@ class Runner(threading.Thread):
         self.blind = anchors.verdict(answered)
         if not self.blind:
             self.anchors_ok_at = self.began_asking
-            if before:  # the portal begins anew with what it sees from now on, and that has to be proved too
+            if before:
+                self.returned.set()  # the portal begins anew with what it sees from now on, and that has to be proved too
                 self.eager_until = time.monotonic() + EAGER
         if self.blind != before or self.failed_at is not None:
             self.wake.set()
@@ -244,6 +246,7 @@ class Courier(threading.Thread):
         self.aged_at = 0.0
         self.outcomes: deque[tuple[int, str, dict[str, Any]]] = deque()
         self.refused_jobs = 0
+        self.private = False  # is this a client's own probe, which may reach private addresses?
         self.most_rows = MOST_ROWS
         self.checks_before, self.rate = (0, time.monotonic()), 0.0
 
@@ -254,7 +257,7 @@ class Courier(threading.Thread):
             if self.runner.wake.wait(wait):
                 self.runner.wake.clear()
                 self.urgent = True
-                if self.trouble:
+                if self.trouble and not self.runner.returned.is_set():
                     self.stopping.wait(wait)
                 else:
                     self.stopping.wait(0.02)  # what failed together is told together
@@ -267,15 +270,19 @@ class Courier(threading.Thread):
 
     def round(self) -> float:
         """Do what is due; returns the seconds until the next round. Failures are waited out."""
+        if self.runner.returned.is_set():
+            self.runner.returned.clear()
+            self.patience.failures = 0
         try:
             if not self.greeted:
                 self._greet()
+            more = self._deliver()  # first: after a silence the portal waits to hear whether we see
             self._work()
             self._tell_jobs()
-            more = self._deliver()
             self.trouble, self.patience.failures = "", 0
             return 0.0 if more else 0.25
         except LinkDown as error:
+            self.urgent = True
             return self._troubled(str(error), self.patience.next())
         except Refused as refusal:
             return self._refused(refusal)
@@ -328,6 +335,7 @@ class Courier(threading.Thread):
         if answer.status == 304:
             return
         self.etag = answer.etag
+        self.private = bool(answer.body.get("private"))
         self.runner.follow(answer.body)
         for job in answer.body.get("jobs", ()):
             self._begin_job(job)
@@ -339,10 +347,13 @@ class Courier(threading.Thread):
         if float(job.get("expires_ms", 0)) / 1000 < self.clock.now():
             self.outcomes.append((number, "expired", {}))
             return
-        done = asyncio.run_coroutine_threadsafe(
-            jobs.carry_out(job, {"anchors": self.runner.anchors}), self.runner.engine.loop
-        )
+        done = asyncio.run_coroutine_threadsafe(jobs.carry_out(job, self._surroundings()), self.runner.engine.loop)
         done.add_done_callback(lambda f: self._finished(number, *f.result()))
+
+    def _surroundings(self) -> dict[str, Any]:
+        """What a job may use of this program: jobs run in the engine's loop, beside the checks."""
+        runner = self.runner
+        return {"anchors": runner.anchors, "engine": runner.engine, "clock": self.clock, "private": self.private, "allow": runner.plans.allow}  # fmt: skip
 
     def _finished(self, number: int, state: str, result: dict[str, Any]) -> None:
         self.refused_jobs += state == "refused"

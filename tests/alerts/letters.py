@@ -53,6 +53,26 @@ PAGE = Message(
     reference="#K7Q",
     thread="alert-9",
 )
+DIAGNOSED = replace(
+    PAGE,
+    delivery_id=45,
+    cause="Loss begins at hop 7 (AS26599)",
+    verdict={
+        "summary": "Loss begins at hop 7 (AS26599)",
+        "layer": "transit",
+        "confidence": 0.92,
+        "regions": {"confirming": ["a", "b", "c", "d", "e"], "asked": ["a", "b", "c", "d", "e", "f"]},
+    },
+    evidence={
+        "mtr_reports": 6,
+        "dns": "ok",
+        "ssl": "ok",
+        "baseline_diff": "route_change",
+        "loss": 18,
+        "route_changed_at": datetime(2026, 11, 21, 13, 58, 8, tzinfo=UTC).timestamp(),
+    },
+    links=(*PAGE.links, Link("report", "Open report", "https://portal.example/r/12.c2lnbmF0dXJl/")),
+)
 RECOVERED = replace(
     PAGE,
     delivery_id=42,

@@ -202,6 +202,18 @@ def test_a_reminder_is_five_minutes_to_a_day_or_none(staff):
     assert staff.patch(path, {"reminder_minutes": None}).json()["reminder_minutes"] is None
 
 
+def test_how_long_the_first_message_waits_for_the_cause_is_a_setting(staff):
+    made = staff.post("/api/v1/alert-triggers", {"name": "n"}).json()
+    path = f"/api/v1/alert-triggers/{made['id']}"
+    assert made["verdict_wait_seconds"] == 8
+    for seconds in (0, 30):
+        assert staff.patch(path, {"verdict_wait_seconds": seconds}).json()["verdict_wait_seconds"] == seconds
+    for seconds in (-1, 31, None, "x"):
+        answer = staff.patch(path, {"verdict_wait_seconds": seconds})
+        assert answer.status_code == 400 and "verdict_wait_seconds" in str(answer.json()), seconds
+    assert "to 30 seconds" in str(staff.patch(path, {"verdict_wait_seconds": 31}).json())
+
+
 def at_fault(body: dict) -> str:
     """Where the complaint about it stands: one end of a window misses the other."""
     return "until_time" if "from_time" in body else next(iter(body))

@@ -14,7 +14,7 @@ from alerts import channels
 from alerts.channels.base import Channel, DeliveryError, HttpChannel
 from alerts.message import Message
 from tests.alerts import vendors
-from tests.alerts.letters import GATHERED, LOOPBACK, PAGE, RECOVERED, TEST, deliver, trapped
+from tests.alerts.letters import DIAGNOSED, GATHERED, LOOPBACK, PAGE, RECOVERED, TEST, deliver, trapped
 from tests.alerts.vendors import Vendor
 from tests.rig.answers import Answer, accept_then_cut, drip, hang
 from tests.rig.calls import Call
@@ -31,6 +31,8 @@ NAMED = replace(
 # Every kind of message that a channel must be able to say.
 MESSAGES: dict[str, Message] = {
     "opened": NAMED,
+    "diagnosed": replace(DIAGNOSED, key=NAMED.key),
+    "updated": replace(DIAGNOSED, key=NAMED.key, kind="updated", event="updated", type="monitor.updated", delivery_id=60),
     "raised": replace(NAMED, kind="raised", delivery_id=51),
     "escalated": replace(NAMED, kind="escalated", delivery_id=52),
     "reminder": replace(NAMED, kind="reminder", delivery_id=53),
@@ -46,6 +48,8 @@ MESSAGES: dict[str, Message] = {
 }  # fmt: skip
 HOSTILE = "<!channel> @everyone <b>*_[x](y) \r\nBcc: all@evil.example"
 AS_TYPED = "<!channel> @everyone <b>*_[x](y) Bcc: all@evil.example"  # a name is one line; all else as typed
+
+ONE_LINK = ("twilio_sms", "twilio_whatsapp", "vonage_sms")  # room for the most urgent link only: Acknowledge
 
 every_vendor = pytest.mark.parametrize("vendor", FOUND.values(), ids=FOUND.keys())
 
@@ -114,6 +118,15 @@ def test_a_page_says_what_is_wrong(counter: Counter) -> None:
     counter.send(NAMED)
     seen = counter.seen()
     assert "shop" in seen and "connection refused" in seen
+
+
+@every_vendor
+def test_a_page_with_its_cause_says_it_and_links_the_report(counter: Counter) -> None:
+    counter.send(replace(DIAGNOSED, key=NAMED.key))
+    assert "Loss begins at hop 7" in counter.seen()
+    if counter.vendor.link_in_text and counter.vendor.kind not in ONE_LINK:
+        sent = b"".join(c.body + c.target.encode() for c in counter.server.calls).decode("utf-8", "replace")
+        assert "/r/12" in sent, sent[:800]
 
 
 @every_vendor

@@ -67,6 +67,7 @@ def test_the_story_is_told_to_its_end_and_leaves_nothing(surroundings, tmp_path)
 
 @pytest.mark.alone
 @pytest.mark.once
+@pytest.mark.soak
 def test_ctrl_c_ends_it_cleanly_and_its_pages_answer_before(surroundings, tmp_path):
     child = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=surroundings)
     try:

@@ -15,7 +15,7 @@ from django.dispatch import Signal
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-READ = re.compile(r'env\.(?:text|integer|choice|networks|generated|database)\("([A-Z_]+)"')
+READ = re.compile(r'env\.(?:text|integer|choice|networks|addresses|file|generated|database)\("([A-Z_]+)"')
 APPS = ("console", "statuspages", "playbooks", "incidents", "monitors", "alerts", "portal")
 
 

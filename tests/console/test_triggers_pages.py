@@ -84,6 +84,21 @@ def test_a_reminder_is_bounded_saved_and_said():
     assert row.reminder_minutes is None
 
 
+def test_how_long_it_waits_for_the_cause_is_bounded_and_saved():
+    caller = browser(cast.make_staff())
+    for seconds in ("-1", "31"):
+        answer = caller.post("/triggers/add/", {**DATA, "verdict_wait_seconds": seconds})
+        assert answer.status_code == 400 and "verdict_wait_seconds" in answer.context["form"].errors, seconds
+    caller.post("/triggers/add/", {**DATA, "verdict_wait_seconds": "0"})
+    row = Trigger.objects.get()
+    assert row.verdict_wait_seconds == 0
+    page = caller.get(f"/triggers/{row.pk}/")
+    assert "Wait for the cause" in page.content.decode()
+    caller.post(f"/triggers/{row.pk}/", {**form_of(page), "verdict_wait_seconds": ""})
+    row.refresh_from_db()
+    assert row.verdict_wait_seconds == 8, "empty is the usual"
+
+
 def test_the_list_links_whom_it_tells_where_one_may_open_them():
     of = cast.acme()
     row = Trigger.objects.create(client=of, name="All of Acme")

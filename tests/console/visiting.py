@@ -11,6 +11,7 @@ from alerts.models import Trigger
 LISTS = (
     "/",
     "/monitors/",
+    "/probes/",
     "/alerts/",
     "/incidents/",
     "/deliveries/",

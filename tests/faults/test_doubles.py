@@ -39,6 +39,7 @@ def five_times_everything(broker: str) -> None:
                 app.send_task(name, args=ARGUMENTS.get(name, ()), queue=queue)
 
 
+@pytest.mark.soak
 def test_five_times_every_task_two_beats_and_many_workers(
     plant: Plant, receiver: Receiver, site: Site, crash_valkey: Valkey
 ) -> None:

@@ -260,6 +260,7 @@ def test_pagers_die_again_and_again_and_every_level_is_called_once(plant: Plant,
 
 @pytest.mark.alone
 @pytest.mark.once
+@pytest.mark.soak
 def test_three_pagers_one_with_a_wrong_clock_call_each_level_in_time(plant: Plant, receiver: Receiver) -> None:
     """R16: only the database's clock decides. I5: never early, at most ten seconds late."""
     tower = Tower(receiver)

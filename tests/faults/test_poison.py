@@ -57,6 +57,7 @@ def test_a_bad_message_a_bad_answer_and_a_bad_result(plant: Plant, receiver: Rec
     assert verdict.repeats == 0
 
 
+@pytest.mark.soak
 def test_a_result_and_an_alert_that_cannot_be_stored(plant: Plant, receiver: Receiver, site: Site) -> None:
     """R36, judging: one monitor's results are refused, another's alert is; their neighbours are checked and paged."""
     town = Scene(receiver)

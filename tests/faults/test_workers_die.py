@@ -40,6 +40,7 @@ def test_kill_nine_of_page_workers_again_and_again(plant: Plant, receiver: Recei
     assert verdict.deliveries >= DELIVERIES // KILLS * KILLS
 
 
+@pytest.mark.soak
 def test_all_workers_die_at_once(plant: Plant, receiver: Receiver) -> None:
     """R2: the whole group is gone, as after an out-of-memory kill; the next ones take over."""
     town = Scene(receiver, delay=0.05)
@@ -57,6 +58,7 @@ def test_all_workers_die_at_once(plant: Plant, receiver: Receiver) -> None:
     verdict.holds()
 
 
+@pytest.mark.soak
 def test_a_frozen_worker_thaws_after_its_work_was_given_away(plant: Plant, receiver: Receiver) -> None:
     """R3: it was presumed dead; what it says when it wakes changes nothing, and an old message follows no newer one."""
     town = Scene(receiver, delay=0.3)
@@ -83,6 +85,7 @@ def test_a_frozen_worker_thaws_after_its_work_was_given_away(plant: Plant, recei
     assert "came after their lease" in frozen.tail(10_000), "what it came back with was not fenced off"
 
 
+@pytest.mark.soak
 def test_a_worker_frozen_before_it_sent_says_nothing_old_when_it_thaws(plant: Plant, receiver: Receiver) -> None:
     """R3, I3: claimed, frozen, given away, told and recovered by another: the thawed one must not say "down" now."""
     town = Scene(receiver)

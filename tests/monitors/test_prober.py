@@ -77,7 +77,7 @@ def test_a_site_is_seen_up_then_fails_and_the_second_look_confirms_it(site, runn
     assert change.first_failure_at == failing[0].ts and Alert.objects.get().incident_id
     body = FailureBody.objects.get()
     assert body.body.startswith("<b>Database</b> away � xx") and len(body.body) == 2048, "kept once, its first 2 KB"
-    assert ProbeState.objects.get(monitor=shop).next_due_at > database_now() + timedelta(seconds=30)
+    assert ProbeState.objects.get(monitor=shop).next_due_at > database_now() + timedelta(seconds=25)
     site.up()
     services.check_now(shop, by=cast.TESTS, at=database_now())
     until(lambda: not open_alerts(shop), "the recovery")

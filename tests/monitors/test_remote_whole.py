@@ -160,6 +160,7 @@ def http(site: Site, probes: list[Probe], name: str = "shop", **more: Any) -> Mo
 
 
 @pytest.mark.alone
+@pytest.mark.once
 def test_a_site_is_watched_from_elsewhere_and_its_failure_pages(program, judging, site):
     """Enrolled, asked, checked, confirmed a second later on the probe itself, delivered, told; and well again."""
     stage.trigger(stage.webhook())
@@ -186,6 +187,7 @@ def test_a_site_is_watched_from_elsewhere_and_its_failure_pages(program, judging
 
 
 @pytest.mark.alone
+@pytest.mark.once
 def test_a_probe_that_loses_its_line_pages_nobody_for_what_it_cannot_see(program, judging, site):
     """Its anchor and the site vanish together: it says that it is blind, and the failure does not count."""
     stage.trigger(stage.webhook())
@@ -208,6 +210,7 @@ def test_a_probe_that_loses_its_line_pages_nobody_for_what_it_cannot_see(program
 
 
 @pytest.mark.alone
+@pytest.mark.once
 def test_killed_while_posting_nothing_is_lost_and_nothing_counts_twice(program, site):
     """Killed with signal 9 again and again: every number the spool gave out is stored once, in order, none twice."""
     berlin = afar.new_probe()
@@ -239,6 +242,8 @@ def test_killed_while_posting_nothing_is_lost_and_nothing_counts_twice(program, 
 
 
 @pytest.mark.alone
+@pytest.mark.once
+@pytest.mark.soak
 def test_while_the_portal_is_away_it_goes_on_and_delivers_afterwards(program, site, live_server):
     """The way is cut (a proxy that says nothing in between), results wait on disk, and fill the history afterwards."""
     with Gate(live_server.url) as gate:
@@ -258,6 +263,7 @@ def test_while_the_portal_is_away_it_goes_on_and_delivers_afterwards(program, si
 
 
 @pytest.mark.alone
+@pytest.mark.once
 def test_a_second_program_on_the_same_directory_is_refused(program):
     berlin = afar.new_probe()
     enrolled(program, berlin)
@@ -271,6 +277,7 @@ def test_a_second_program_on_the_same_directory_is_refused(program):
 
 
 @pytest.mark.alone
+@pytest.mark.once
 def test_jobs_are_carried_out_and_unknown_ones_are_refused(program):
     berlin = afar.new_probe()
     enrolled(program, berlin)

@@ -26,7 +26,20 @@ from alerts.models import (
     Trigger,
 )
 from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
-from monitors.models import Certificate, FailureBody, Monitor, Ping, Probe, ProbeState, Rollup, StateChange
+from monitors.models import (
+    Baseline,
+    Battery,
+    Certificate,
+    Diagnosis,
+    FailureBody,
+    Monitor,
+    Ping,
+    Probe,
+    ProbeState,
+    Rollup,
+    RouteChange,
+    StateChange,
+)
 from portal.clock import database_now
 from portal.models import (
     IdempotencyKey,
@@ -90,6 +103,10 @@ def fill(number: int = 0) -> dict[type, object]:
     )
     FailureBody.objects.create(monitor=monitor, probe=probe, at=at, body="<h1>500</h1>")
     Rollup.objects.create(monitor=monitor, probe=probe, period="h", start=at)
+    diagnosis = Diagnosis.objects.create(monitor=monitor, cause="failure", state="done", started_at=at, deadline_at=at)
+    Battery.objects.create(diagnosis=diagnosis, probe=probe, state="done", target_key="shop.acme.example:80")
+    Baseline.objects.create(monitor=monitor, probe=probe, next_at=at)
+    RouteChange.objects.create(monitor=monitor, probe=probe, at=at, as_before=[64500], as_after=[64501])
     channel = Channel.objects.create(
         client=acme,
         name=f"ops {number}",

@@ -280,6 +280,7 @@ def test_clients_silences_triggers_and_incidents_are_saved_by_their_services():
     assert answer.status_code == 302, errors(answer)
     assert "matchers" in errors(browser.post(address(Silence, "add/"), {**silence, "matchers": '{"colour": "red"}'}))
     trigger = {
+        "verdict_wait_seconds": 8,
         "name": "Critical",
         "client": acme.pk,
         "filter_severities": "critical",

@@ -75,6 +75,8 @@ class Space:
             ["ip", "netns", "exec", self.name, *argv], env=dict(env) if env is not None else None, stdin=subprocess.DEVNULL,
             stdout=out, stderr=subprocess.STDOUT, preexec_fn=_die_with_us, **more,
         )  # fmt: skip
+        if log:
+            out.close()  # the child has its own
         self.children.append(child)
         return child
 

@@ -1,0 +1,1 @@
+"""Diagnosis: what the evidence says, and how it is gathered."""
