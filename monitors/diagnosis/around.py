@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -16,8 +17,10 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from monitors import engine
 from monitors.diagnosis.targets import target_of
 from monitors.models import Baseline, Monitor, ProbeState
+from portal.clock import database_now
 
 GOOD_FOR = 2.0  # seconds
+LATELY = timedelta(seconds=10)
 HOSTS_GOOD_FOR = 60.0
 MOST_KEPT = 5000
 
@@ -37,6 +40,12 @@ def keys_of(baselines: Iterable[Baseline]) -> dict[str, Any]:
 def failing_views() -> Exists:
     """Does any view of the outer monitor see it fail now, confirmed or not?"""
     return Exists(ProbeState.objects.filter(monitor=OuterRef("pk"), active=True, stale=False, status=engine.FAILING))
+
+
+def seen_lately() -> Exists:
+    """Was the outer monitor checked in the last seconds? What was well a minute ago says nothing of now."""
+    views = ProbeState.objects.filter(monitor=OuterRef("pk"), active=True, stale=False)
+    return Exists(views.filter(last_at__gte=database_now() - LATELY))
 
 
 class Around:
@@ -79,8 +88,8 @@ class Around:
         return answer
 
     def _of(self, rows: QuerySet[Monitor]) -> Counts:
-        n = rows.filter(enabled=True).annotate(fails=failing_views()).aggregate(
-            watched=Count("pk"), failing=Count("pk", filter=Q(fails=True))
+        n = rows.filter(enabled=True).annotate(fails=failing_views(), lately=seen_lately()).aggregate(
+            watched=Count("pk", filter=Q(fails=True) | Q(lately=True)), failing=Count("pk", filter=Q(fails=True))
         )  # fmt: skip
         return n["watched"], n["failing"]
 
@@ -89,6 +98,7 @@ class Around:
 
     def _by_probe(self, probe: int) -> Counts:
         mine = ProbeState.objects.filter(probe=probe, active=True, stale=False)
+        mine = mine.filter(Q(status=engine.FAILING) | Q(last_at__gte=database_now() - LATELY))
         n = mine.aggregate(watched=Count("pk"), failing=Count("pk", filter=Q(status=engine.FAILING)))
         return n["watched"], n["failing"]
 

@@ -94,6 +94,8 @@ class _Battery:
             while (left := end - loop.time()) > 0 and (
                 under_way := [task for task in self.tasks.values() if not task.done()]
             ):
+                if self._hopeless(under_way):
+                    break
                 # Parts begin when the address is known, so each look may find more of them.
                 await asyncio.wait(under_way, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             cut = [name for name, task in self.tasks.items() if not task.done()]
@@ -104,6 +106,11 @@ class _Battery:
             await asyncio.gather(*self.tasks.values(), return_exceptions=True)
             if not self.address.done():
                 self.address.cancel()
+
+    def _hopeless(self, under_way: list[asyncio.Task[None]]) -> bool:
+        """Is only the check still waited for, though no connection came about? It would say the same a little later."""
+        tries = self.readers["connect"]() if "connect" in self.readers else {}
+        return under_way == [self.tasks.get("check")] and tries.get("status") == "timeout"
 
     # --- Parts ----------------------------------------------------------------------------------------------------------
     def _begin(self) -> None:

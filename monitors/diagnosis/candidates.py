@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address, ip_network
 
 from . import usual as usuals
 from .clues import ANY, LOSSES, Clue
@@ -31,6 +32,10 @@ def names(view: View, scene: Scene) -> Iterator[Clue]:
     others_ok = [one for one in resolvers if one.get("status") == "ok"]
     source_ok = [one for one in source if one.get("status") == "ok"]
     if control and control not in ("ok", "nodata", "nxdomain"):
+        sick = [one for one in scene.seeing if one.resolver_dead]
+        if len(sick) > 1:  # the same service, or the same trouble: not this probe's own affair
+            yield Clue("dns", "one_resolver", 5.5, "the resolver of several probes answers for no name at all", True)
+            return
         yield Clue("probe", "own_resolver", 5.5, "its own resolver does not answer for a name that must exist either", True)  # fmt: skip
         if others_ok or source_ok:
             yield Clue("dns", ANY, -3, "other name servers answer for it")
@@ -52,7 +57,12 @@ def names(view: View, scene: Scene) -> Iterator[Clue]:
     elif said and "nodata" in said and not source_ok:
         yield Clue("dns", "nodata", 6, "its own name servers have no address for the name", True)
     elif said and all(one in ("timeout", "unreachable") for one in said):
-        yield Clue("dns", "authoritative_timeout", 5.5, "none of the zone's own name servers answers", True)
+        if view.alive is False and beside(
+            source, view.addresses
+        ):  # what keeps packets from the one keeps them from the other
+            yield Clue("dns", "authoritative_timeout", 1.0, "its own name servers, which stand beside the target, do not answer either")  # fmt: skip
+        else:
+            yield Clue("dns", "authoritative_timeout", 5.5, "none of the zone's own name servers answers", True)
     elif said and not source_ok:
         yield Clue("dns", "servfail", 5, f"the zone's own name servers say {_words(said[0])}", True)
     elif source_ok and resolvers and not others_ok:
@@ -62,6 +72,22 @@ def names(view: View, scene: Scene) -> Iterator[Clue]:
         yield Clue("dns", cause, 2.5 + min(2, agreeing) * 0.8, f"the name is not answered ({_words(word)})", agreeing > 0)  # fmt: skip
         if not control and word in ("timeout", "servfail", "unreachable", "refused"):
             yield Clue("probe", "own_resolver", 2, "whether its resolver answers for other names is not known")
+
+
+def beside(source: list[dict[str, object]], addresses: Iterable[str]) -> bool:
+    """Do all these name servers stand in the networks (/24, /48) of these addresses?"""
+    near = {net for one in addresses if (net := _net(one))}
+    servers = [_net(str(one.get("address") or one.get("server") or "").split()[-1:]) for one in source]
+    return bool(near) and bool(servers) and all(net in near for net in servers)
+
+
+def _net(address: str | list[str]) -> str:
+    text = address if isinstance(address, str) else "".join(address)
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return ""
+    return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
 
 
 def _answered(view: View, system: dict[str, object], resolvers: list[dict[str, object]], source: list[dict[str, object]]) -> Iterator[Clue]:  # fmt: skip
@@ -290,7 +316,7 @@ def reach(view: View, scene: Scene) -> Iterator[Clue]:
 
 def own_line(view: View, scene: Scene) -> Iterator[Clue]:
     """Is it the probe itself that is badly connected?"""
-    if len(scene.failing) > 1 or not scene.well:
+    if len(scene.failing) > 1 or not scene.well or view.connected:
         return
     first = [path.last for path in view.paths]
     if view.alive is False and first and all(step is None or step.ttl <= 2 for step in first):

@@ -204,6 +204,7 @@ class Evidence(TypedDict):
     votes: dict[str, str]  # probe id -> up | degraded | failing | unknown | blind | stale
     batteries: list[BatteryEvidence]
     usual: dict[str, Usual]  # probe id -> what is usual from there
+    networks: NotRequired[dict[str, list[Any]]]  # address of a usual path -> [AS number, its name]
     route_changes: NotRequired[
         list[dict[str, Any]]
     ]  # {"probe", "at", "before", "after", "as_before", "as_after"}: the last day's
@@ -235,6 +236,7 @@ Verdict = TypedDict(
         "hop_address": str | None,
         "asn": int | None,
         "as_name": str,
+        "loss_percent": float | None,  # what is lost of packets that are not all lost; None where it is not about loss
         "regions": dict[str, Any],  # {"confirming": [slugs], "asked": [slugs]}
         "for": list[Reason],
         "against": list[Reason],

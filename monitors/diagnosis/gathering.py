@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from alerts import verdicts
 from alerts.models import Alert
@@ -32,6 +32,8 @@ from portal.residents import Resident
 log = logging.getLogger("watchkeeper.diagnosis")
 
 AT_ONCE = 50
+EARLY = 0.9  # so sure a verdict need not wait for the last probe
+FEW = 10  # while no more are gathering, each is looked at whenever another probe has answered
 BREATH = 0.05  # seconds between two lists of a storm: the evaluator and the sender live in the same process
 RECENT = timedelta(days=1)  # route changes that a verdict may name
 MOST_CHANGES = 20
@@ -71,7 +73,9 @@ def assemble(d: Diagnosis, rows: list[Battery], at: datetime, around: Around) ->
     changes = RouteChange.objects.filter(monitor=m, at__gt=at - RECENT).order_by("-at", "-pk")[:MOST_CHANGES]
     probe = next((v.probe_id for v in sorted(failing, key=lambda v: (v.since or at, v.pk))), None)
     found = [e for b in rows if (e := evidence_of(b, m.kind, m.pk)) is not None]
-    owners.name_networks(found)
+    usually = {str(b.probe_id): b.data for b in baselines if b.learned_at is not None}
+    ways = [way for data in usually.values() for way in (data.get("path"), *(data.get("paths") or ())) if way]
+    named = owners.name_networks(found, (hop for way in ways for hop in way if hop))
     return {
         "v": VERSION,
         "at": at.timestamp(),
@@ -82,7 +86,8 @@ def assemble(d: Diagnosis, rows: list[Battery], at: datetime, around: Around) ->
         "failure": _failure(d, views),
         "votes": {str(v.probe_id): word_of(v) for v in views},
         "batteries": cast(list[BatteryEvidence], found),
-        "usual": {str(b.probe_id): b.data for b in baselines if b.learned_at is not None},
+        "usual": usually,
+        "networks": named,
         "route_changes": [
             {"probe": c.probe_id, "at": c.at.timestamp(), "before": c.before, "after": c.after, "as_before": c.as_before, "as_after": c.as_after}
             for c in changes
@@ -118,7 +123,7 @@ def judged(evidence: Evidence) -> Verdict:
         log.exception("the evidence about monitor %s cannot be judged", evidence["monitor"].get("id"))
     return {
         "version": verdict.VERSION, "summary": "The evidence does not tell where the problem lives", "layer": "unknown", "cause": "unknown", "confidence": 0.0,
-        "hop": None, "hop_address": None, "asn": None, "as_name": "", "regions": {"confirming": [], "asked": []}, "for": [], "against": [], "ruled_out": [],
+        "hop": None, "hop_address": None, "asn": None, "as_name": "", "loss_percent": None, "regions": {"confirming": [], "asked": []}, "for": [], "against": [], "ruled_out": [],
         "candidates": [], "also": [], "baseline_diff": "unknown", "dns": "unknown", "ssl": "unknown", "mtr_reports": 0,
     }  # fmt: skip
 
@@ -141,14 +146,19 @@ def _locked(pk: int) -> tuple[Monitor, Diagnosis] | None:
     return (m, d) if m is not None and d is not None else None
 
 
-def conclude(pk: int, at: datetime, around: Around | None = None) -> bool:
-    """Give the verdict from what there is. False when there is nothing to do, or more has come meanwhile: look again."""
+def conclude(pk: int, at: datetime, around: Around | None = None, *, early: bool = False) -> bool:
+    """Give the verdict from what there is. False when there is nothing to do, or more has come meanwhile: look again.
+
+    `early`: others are still measuring, so only if what has come leaves hardly a doubt; what comes after is judged again.
+    """
     d = Diagnosis.objects.select_related("monitor").filter(pk=pk, state=GATHERING).first()
     if d is None:
         return False
     rows = _rows(d)
     evidence = assemble(d, rows, at, around or Around())
     said = judged(evidence)
+    if early and not _settled(evidence, said):
+        return False
     with transaction.atomic():
         locked = _locked(pk)
         if locked is None:
@@ -169,6 +179,13 @@ def conclude(pk: int, at: datetime, around: Around | None = None) -> bool:
         _store(d, m, said, at)
         verdict_reached.send(Diagnosis, diagnosis=d, at=at, first=True)
     return True
+
+
+def _settled(evidence: Evidence, said: Verdict) -> bool:
+    """Has everybody spoken who sees the failure, and half of all, and is the verdict as good as certain?"""
+    spoken = {str(b["probe"]) for b in evidence["batteries"]}
+    failing = {probe for probe, word in evidence["votes"].items() if word in ("failing", "degraded")}
+    return said["confidence"] >= EARLY and failing <= spoken and len(spoken) * 2 >= evidence.get("expected", 0)
 
 
 def revise(pk: int, at: datetime) -> bool:
@@ -223,6 +240,14 @@ def ready(at: datetime) -> list[int]:
     return list(rows.order_by("-told", "deadline_at").values_list("pk", flat=True)[:AT_ONCE])
 
 
+def half_told() -> dict[int, int]:
+    """Diagnoses that some probes have answered and others not yet, with how many have. None in a storm."""
+    if Diagnosis.objects.filter(state=GATHERING).count() > FEW:
+        return {}
+    answered = Battery.objects.filter(diagnosis__state=GATHERING, state__in=ANSWERED).order_by()
+    return {pk: n for pk, n in answered.values_list("diagnosis").annotate(n=Count("pk")) if n > 1}
+
+
 def to_revise(at: datetime) -> list[int]:
     """Diagnoses with evidence that came late and has not been judged."""
     late = batteries.recent(at).filter(state=Battery.State.LATE, lease_until__isnull=False, diagnosis__state=DONE)
@@ -244,6 +269,7 @@ class Concluder(Resident):
         super().__init__("concluder")
         self.around = Around()
         self.learner = RemoteLearner()
+        self.looked_at: dict[int, int] = {}  # how many had answered when a diagnosis was last looked at
 
     def step(self) -> float:
         at = database_now()
@@ -252,6 +278,11 @@ class Concluder(Resident):
         done = 0
         for pk in ready(at):
             done += conclude(pk, at, self.around)
+        told = half_told()
+        for pk, answered in told.items():
+            if self.looked_at.get(pk) != answered:
+                conclude(pk, at, self.around, early=True)
+        self.looked_at = told
         for pk in to_revise(at):
             revise(pk, at)
         self.learner.step(at)

@@ -21,7 +21,7 @@ from monitors.diagnosis.rawsockets import Listener, RawEcho, RawSyn, Sender
 from monitors.diagnosis.unprivileged import ConnectSyn, DatagramEcho, ask_mtr
 
 ROUNDS = {"icmp": 6, "tcp": 5}
-EVERY = 0.5  # seconds between the beginnings of two rounds
+EVERY = 0.4  # seconds between the beginnings of two rounds
 BURST, PACE = 3, 0.008  # packets sent together, and seconds to the next of them
 TTL = 64
 PINGS, PING_EVERY, PING_WAIT = 10, 0.1, 0.8

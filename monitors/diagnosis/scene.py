@@ -15,6 +15,10 @@ from .wording import safe
 
 BAD = ("failing", "degraded")
 ANSWERS = ("ok", "nodata", "nxdomain")
+# Words of a handshake or a request that say no more than that nothing came back.
+SILENT = frozenset(
+    ("stalled", "timeout", "connect_timeout", "connect", "unreachable", "dns", "blocked", "permission", "internal")
+)
 MANY = 64  # batteries that are read; more tell nothing new
 
 
@@ -75,6 +79,19 @@ class View:
         return self.vote == "blind" or (bool(anchors) and not any(anchors))
 
     @cached_property
+    def resolver_dead(self) -> bool:
+        """Does its resolver answer for nothing, not even a name that must exist?"""
+        names = part(self.battery.get("names"))
+        word, control = part(names.get("system")).get("status"), part(names.get("control")).get("status")
+        return word not in (None, "ok", "not_run") and control is not None and control not in ANSWERS
+
+    @cached_property
+    def connected(self) -> bool:
+        """Did most of its anchors answer just now? Then its own line carries packets out and back."""
+        anchors = [ok for ok in part(part(self.battery.get("own")).get("anchors")).values() if isinstance(ok, bool)]
+        return len(anchors) > 1 and sum(anchors) * 2 > len(anchors)
+
+    @cached_property
     def failing(self) -> bool:
         """Does it see the failure now? Its own last check says so, else its vote."""
         status = part(self.battery.get("check")).get("status")
@@ -93,7 +110,7 @@ class View:
             return True
         if any(path.reached for path in self.paths):
             return True
-        if self.said("tls") not in ("", "stalled") or self.said("http") not in ("", "stalled", "timeout"):
+        if self.said("tls") not in ("", *SILENT) or self.said("http") not in ("", *SILENT):
             return True
         tried = self.said("connect") or self.paths or self.ping[0]
         error = part(self.battery.get("check")).get("error_class")
@@ -174,6 +191,20 @@ class Scene:
         return failing or ([] if any(view.well for view in self.views) else self.seeing)
 
     @cached_property
+    def unheard(self) -> int:
+        """How many probes see the failure by their votes, but have measured nothing so far?"""
+        heard = {view.probe for view in self.views}
+        votes = part(self.evidence.get("votes"))
+        return sum(1 for probe, word in votes.items() if word in BAD and str(probe) not in heard)
+
+    @cached_property
+    def blind_unheard(self) -> int:
+        """How many probes are known to be blind and measured nothing?"""
+        heard = {view.probe for view in self.views}
+        votes = part(self.evidence.get("votes"))
+        return sum(1 for probe, word in votes.items() if word == "blind" and str(probe) not in heard)
+
+    @cached_property
     def outside(self) -> list[View]:
         """Those of the seeing who look from outside the client's network; all of them where nobody else looks."""
         return [view for view in self.seeing if not view.private] or self.seeing
@@ -229,7 +260,15 @@ class Scene:
     @cached_property
     def networks(self) -> dict[str, tuple[int, str]]:
         """The AS of each address, as any probe was told; of a silent one when the routers before it are in the last AS of the way."""
-        return {**self._beyond, **self._told}
+        return {**self._beyond, **self._before, **self._told}
+
+    @cached_property
+    def _before(self) -> dict[str, tuple[int, str]]:
+        found: dict[str, tuple[int, str]] = {}
+        for address, owner in part(self.evidence.get("networks")).items():
+            if isinstance(owner, list) and len(owner) == 2 and (asn := told_number(owner[0])) is not None:
+                found[str(address)] = int(asn), str(owner[1] or "")
+        return found
 
     @cached_property
     def _beyond(self) -> dict[str, tuple[int, str]]:
@@ -266,6 +305,20 @@ class Scene:
                 step.address for path in view.paths if path.reached for step in path.steps if step.address and step.got
             }
         )
+
+    @cached_property
+    def beside(self) -> tuple[int, int]:
+        """How many monitors of the same site stand at other addresses, and how many of those fail."""
+        site = self.around.get("same_site", (0, 0))
+        same = max((self.around.get(name, (0, 0)) for name in ("same_address", "same_host")), key=lambda one: one[0])
+        watched = max(0, site[0] - same[0])
+        return watched, max(0, min(watched, site[1] - same[1]))
+
+    @cached_property
+    def site_dark(self) -> bool:
+        """Do others of the same site fail too, that stand at other addresses?"""
+        watched, failing = self.beside
+        return failing >= 1 and failing * 2 >= watched
 
     @cached_property
     def around(self) -> dict[str, tuple[int, int]]:

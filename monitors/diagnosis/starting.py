@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from alerts.models import Alert
-from monitors import checks, engine
+from monitors import checks, engine, store
 from monitors.diagnosis import links
 from monitors.diagnosis.targets import Target, key_of, target_of
 from monitors.models import Battery, Diagnosis, Monitor, Probe, ProbeState
@@ -30,6 +30,10 @@ PATIENCE = timedelta(seconds=8)  # from the first failing result to the verdict
 LEAST = timedelta(seconds=6)  # a battery needs so long: one that begins late is waited for all the same
 SELDOM = timedelta(minutes=5)  # between two diagnoses of what fails for a moment now and then
 
+FEW = 10  # so many at once are single failures; more are a storm
+MOST_BESIDE = 20
+# Checked cheaply and without harm whenever we like: what stands at an address. (Passive kinds and slow registries are not.)
+ADDRESSED = ("http", "tcp", "icmp", "tls", "smtp", "imap", "ssh", "redis", "websocket")
 GATHERING, DONE = Diagnosis.State.GATHERING, Diagnosis.State.DONE
 Cause = Diagnosis.Cause
 
@@ -116,7 +120,26 @@ def begin(found: Sequence[Failing], probes: Mapping[int, Probe], at: datetime) -
     _ask(
         [(d, targets[f.monitor.pk], f.monitor, who) for d, (f, who) in zip(begun, asked, strict=True)]
     )  # fmt: skip
+    _look_beside([f.monitor for f, _ in asked], at)
     return {d.monitor_id: d for d in begun}
+
+
+def _look_beside(monitors: Sequence[Monitor], at: datetime) -> None:
+    """What else stands at the same sites is checked at once: whether it is well too tells the edge from the server."""
+    sites = {m.site_id for m in monitors if m.site_id is not None}
+    if not sites or len(monitors) > FEW:  # a storm looks after itself
+        return
+    rows = Monitor.objects.filter(site__in=sites, enabled=True, kind__in=ADDRESSED).exclude(
+        pk__in=[m.pk for m in monitors]
+    )
+    beside = list(rows.order_by("pk").values_list("pk", flat=True)[:MOST_BESIDE])
+
+    def hurry() -> None:
+        if store.rush(beside, at):
+            bells.ring(bells.PROBE)
+
+    if beside:
+        transaction.on_commit(hurry, robust=True)
 
 
 def ask(m: Monitor, *, by: Actor, at: datetime) -> Diagnosis:
@@ -180,6 +203,7 @@ def for_alerts(verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "mtr_reports": verdict.get("mtr_reports", 0),
         **{name: verdict.get(name, "unknown") for name in ("dns", "ssl", "baseline_diff")},
+        **({"loss": verdict["loss_percent"]} if verdict.get("loss_percent") else {}),
     }
 
 

@@ -18,7 +18,7 @@ FIXED = {
     ("dns", "lame"): "The name servers {host} is delegated to do not serve its zone",
     ("dns", "delegation_missing"): "The domain of {host} is no longer delegated: has its registration expired?",
     ("dns", "bogus_dnssec"): "The DNSSEC signatures of {host} are not valid: resolvers refuse the name",
-    ("dns", "one_resolver"): "A resolver answers {host} wrongly {where}; the name itself is well",
+    ("dns", "one_resolver"): "A resolver answers {host} wrongly or not at all {where}; the name itself is well",
     ("dns", "wrong_answer"): "The name {host} leads to another address than usual",
     ("dns", "slow"): "The name {host} is answered slowly",
     ("tls", "wrong_host"): "The certificate that is shown is not for {host}",
@@ -38,6 +38,8 @@ FIXED = {
     ("transit", "filtered"): "TCP is filtered on the way to {host} {where}",
     ("transit", "admin_prohibited"): "{hop} refuses to pass packets on {where}",
     ("client_network", "edge_dead"): "The client's edge is dead: packets end at {hop} {where}",
+    ("client_network", "connections_dropped"): "New connections to {host} get lost {where}, pings do not: the edge is full or too busy",
+    ("service", "overloaded"): "Only some connections to {host} come about {where}: the service is full or too busy",
     ("client_network", "edge_loss"): "The client's line loses packets from {hop} {where}",
     ("client_network", "loss"): "The client's line loses packets {where}",
     ("client_network", "admin_prohibited"): "The client's edge refuses the packets {where}",
@@ -93,6 +95,8 @@ def also_words(layer: str, cause: str, text: str) -> str:
 
 
 def _unknown(scene: Scene, guess: str) -> str:
+    if (silent := scene.unheard) and not scene.failing:
+        return f"{silent} of those that see the failure have not measured yet; from the others all is well"
     if scene.views and not scene.failing and scene.well:
         return "It answers again: no probe sees the failure any more"
     if any(view.alive is False for view in scene.failing):

@@ -150,6 +150,9 @@ def _ceiling(scene: Scene, best: Candidate | None, ends: Whereabouts) -> float:
         return 0.4
     if max(measured) <= 2 or len(scene.views) * 2 < count_of(scene.evidence.get("expected")):
         most = 0.8
+    watched, failing = scene.beside
+    if best and best.layer == "client_network" and watched and not failing and not best.plain:
+        most = min(most, 0.5)  # others behind the same edge are well
     if best and best.layer in ("server", "client_network", "transit") and ends.places and not best.plain:
         if not ends.known:
             most = min(most, 0.6)
@@ -161,11 +164,11 @@ def _ceiling(scene: Scene, best: Candidate | None, ends: Whereabouts) -> float:
 # --- In words ---------------------------------------------------------------------------------------------------------------
 def _told(outcome: Judged) -> Verdict:
     scene, best = outcome.scene, outcome.best
-    place = best.place if best and best.layer in ("transit", "client_network", "probe") else None
+    place = _place(scene, best) if best else None
     cause = best.cause if best else "unknown"
     if best and _moved_there(scene, best, place):
         cause = "route_moved"
-    asn, as_name = scene.networks.get(place.address or "", (None, "")) if place else (None, "")
+    asn, as_name = _owner(scene, place) if place else (None, "")
     confirming = _confirming(scene, best)
     verdict: Verdict = {
         "version": VERSION,
@@ -177,6 +180,7 @@ def _told(outcome: Judged) -> Verdict:
         "hop_address": safe(place.address, 45) if place and place.address else None,
         "asn": asn,
         "as_name": safe(as_name, 80),
+        "loss_percent": _loss(scene, best) if best else None,
         "regions": {"confirming": confirming, "asked": sorted(view.slug for view in scene.views)},
         "for": _reasons(best, 1) if best else [],
         "against": _reasons(best, -1) if best else [],
@@ -190,6 +194,59 @@ def _told(outcome: Judged) -> Verdict:
     }
     verdict["summary"] = summarise(verdict, scene, outcome.found[0].layer if outcome.found else "unknown")
     return verdict
+
+
+def _owner(scene: Scene, place: Place) -> tuple[int | None, str]:
+    """Whose it is; a router that never answers belongs to those before and behind it, if they are one."""
+    if place.address or place.ttl is None:
+        return scene.networks.get(place.address or "", (None, ""))
+    for view in scene.failing:
+        way = view.usual.get("path")
+        if view.slug not in place.slugs or not isinstance(way, list) or not 1 < place.ttl < len(way):
+            continue
+        before = next((one for one in reversed(way[: place.ttl - 1]) if one), None)
+        after = next((one for one in way[place.ttl :] if one), None)
+        first, last = scene.networks.get(before or ""), scene.networks.get(after or "")
+        if first and last and first[0] == last[0]:
+            return first
+    return None, ""
+
+
+PLACELESS = ("one_way_loss", "mtu_black_hole", "lan")  # of which no router can be named
+
+
+def _place(scene: Scene, best: Candidate) -> Place | None:
+    """Which machine on the way it is; for the client's edge and the server also where no rule needed to say so."""
+    if best.cause in PLACELESS or best.layer not in ("transit", "client_network", "server", "probe"):
+        return None
+    gap = {"client_network": 1, "server": 0}.get(best.layer)
+    found = best.place if best.layer != "server" else None
+    if found is not None or gap is None:
+        return found
+    near = sorted(address for address, steps in scene.behind.items() if steps == gap)
+    if len(near) != 1:
+        return None
+    ends = [path.last.ttl for view in scene.views for path in view.paths if path.reached and path.last is not None]
+    ends += [len(way) for view in scene.failing if isinstance(way := view.usual.get("path"), list) and way and way[-1] == near[0]] if gap == 0 else []  # fmt: skip
+    place = Place(near[0], near[0], gap)
+    place.ttls.update(end - gap for end in ends if end > gap)
+    return place
+
+
+LOSING = ("loss_at_hop", "loss", "one_way_loss", "edge_loss", "loss_at_host", "own_line")
+
+
+def _loss(scene: Scene, best: Candidate) -> float | None:
+    """The share of packets that get lost (percent, the middle of the probes that see it), for a cause that is loss."""
+    if best.cause not in LOSING:
+        return None
+    shares = []
+    for view in scene.failing:
+        sent, got = (a + b for a, b in zip(view.ping, view.tries, strict=True))
+        measured = max((path.loss for path in view.paths), default=0.0) or (1 - got / sent if sent else 0.0)
+        if 0.0 < measured < 1.0:
+            shares.append(measured)
+    return round(100 * sorted(shares)[len(shares) // 2], 1) if shares else None
 
 
 def _moved_there(scene: Scene, best: Candidate, place: Place | None) -> bool:

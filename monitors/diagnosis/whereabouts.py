@@ -78,7 +78,12 @@ def dying(scene: Scene) -> Whereabouts:
         if zone:
             zones.append((view, zone))
             known = known and compared
-    return Whereabouts(_overlaid(zones, scene), public, known and bool(zones), float(len(zones)))
+    places = _overlaid(zones, scene)
+    proven = {view.slug for view in public if view.connected}
+    for place in places:
+        if place.layer == "probe" and proven.issuperset(place.slugs):
+            place.kind = "transit"  # its anchors answer: whatever ends its packets so early is not its own line
+    return Whereabouts(places, public, known and bool(zones), float(len(zones)))
 
 
 def furthest(view: View, scene: Scene) -> PathReading | None:
@@ -174,7 +179,9 @@ def _with_last(zone: list[tuple[Place, float]], last: Step | None, gap: int, sce
     if last is None or last.address is None:
         return zone
     word = last.said
-    factor = {"host": 0.1, "net": 2.0, "admin": 30.0}.get(word, 0.25)
+    # Machines of their own do not fall silent together: the router they share may answer and pass nothing on.
+    alone = 1.5 if gap == 1 and scene.site_dark else 0.25
+    factor = {"host": 0.1, "net": 2.0, "admin": 30.0}.get(word, alone)
     itself = Place(last.address, last.address, gap)
     if word == "admin" and gap == 0:  # whoever answers for the target's address is there, and a firewall says no
         itself.kind = "client_network"

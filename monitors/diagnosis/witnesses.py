@@ -36,18 +36,26 @@ def ends(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
         yield Clue(layer, name, (5.5 + few) * max(0.0, share - 0.1) + (0.8 if share > 0.1 else 0), text, share > 0.7 and where.known, slugs, best)  # fmt: skip
         if share < 0.1:
             yield Clue(layer, ANY, -2.5, "packets do not end there", but=("lan", "site_down"))
-    site, host = scene.around.get("same_site", (0, 0)), scene.around.get("same_host", (0, 0))
+    watched, failing = scene.beside
     near = where.share("server") + where.share("client_network")
-    if near > 0.5 and site[0] - host[0] >= 2 and site[1] >= 0.9 * site[0]:
+    if near > 0.5 and watched >= 2 and failing >= 0.75 * watched:
         # Machines of their own do not die at the same moment: what they share does.
-        text = f"{site[1]} of {site[0]} other monitors of the same site fail too"
+        text = f"{failing} of {watched} monitors of other addresses at the same site fail too"
         yield Clue("client_network", "site_down", 5.0, text, slugs=slugs)
         yield Clue("server", ANY, -2.0, text, slugs=slugs)
+    elif watched and not failing and not site_private(scene):
+        text = f"{watched} {'monitor' if watched == 1 else 'monitors'} of other addresses at the same site {'is' if watched == 1 else 'are'} well"
+        yield Clue("client_network", ANY, -6.0 if watched > 1 else -4.0, text, slugs=slugs)
     if told and any(one.said in ("host", "net") for one in told):
         one = next(one for one in told if one.said in ("host", "net"))
         word = "host unreachable" if one.said == "host" else "network unreachable"
         layer = max(causes, key=where.share)
         yield Clue(layer, ANY, 0.8, f"{hop(one.ttl, one.address, one.asn, one.as_name)} says: {word}", slugs=slugs)
+
+
+def site_private(scene: Scene) -> bool:
+    """Is the monitor looked at from within only? Then what is well beside it need not pass its edge."""
+    return bool(scene.views) and all(view.private for view in scene.views)
 
 
 def _loops(where: Whereabouts) -> bool:
@@ -69,6 +77,13 @@ def loss(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
         if len(where.views) == 1 and len(clean) >= 2:
             yield Clue("probe", "own_line", strength * 0.6, "packets get lost for this probe only", slugs=slugs)
         return
+    if (
+        everywhere
+        and (spared := [view for view in where.views if _only_tcp(view)])
+        and len(spared) * 2 > len(where.views)
+    ):
+        yield from _dropped(scene, strength, tuple(view.slug for view in spared))
+        return
     for place in where.places[:4]:
         if place.share < 0.05:
             continue
@@ -88,6 +103,21 @@ def loss(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
         if cause == "one_way_loss":
             words = "every hop on the way answers, only what comes from the target gets lost"
         yield Clue(layer, cause, strength * min(1.0, place.share + 0.15), words, place.share > 0.5 and where.evidence > 8, slugs, place)  # fmt: skip
+
+
+def _only_tcp(view: View) -> bool:
+    """Are pings answered to the last while connections come about now and then only?"""
+    return view.ping[0] >= 8 and view.ping[1] == view.ping[0] and view.tries[1] < view.tries[0]
+
+
+def _dropped(scene: Scene, strength: float, slugs: tuple[str, ...]) -> Iterator[Clue]:
+    """New connections get lost and pings do not: whoever counts connections is full, the edge or the service itself."""
+    text = "all pings are answered, but only some connections come about"
+    watched, failing = scene.around.get("same_address", (0, 0))
+    several = failing >= 1 and failing * 2 >= watched
+    yield Clue("client_network", "connections_dropped", strength * 0.6 + (1.5 if several else 0), text, slugs=slugs)
+    yield Clue("service", "overloaded", strength * 0.6 + (0 if several else 1.0), text, slugs=slugs)
+    yield Clue("server", ANY, -3, text, slugs=slugs)
 
 
 def _own_network(place: Place, views: list[View], scene: Scene) -> bool:
@@ -177,6 +207,9 @@ def blindness(scene: Scene) -> Iterator[Clue]:
     slugs = tuple(view.slug for view in blind)
     if public and not scene.failing:
         yield Clue("probe", "own_line", 7, "it reaches none of its anchors", True, slugs)
+    if scene.blind_unheard and not scene.failing and scene.well:
+        n = scene.blind_unheard
+        yield Clue("probe", "own_line", 5.0, f"{n} {'probe reaches' if n == 1 else 'probes reach'} none of their anchors, all others find all well", True)  # fmt: skip
     for view in scene.views:
         if not view.private:
             continue

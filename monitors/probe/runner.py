@@ -38,7 +38,7 @@ from monitors.running import Engine, Job, fair
 log = logging.getLogger("watchkeeper.probe")
 
 VERSION = "1"
-POLL = 2.0
+POLL, NEWS = 2.0, 0.4
 POST, HEALTH = 1.0, 10.0
 FLUSH, BATCH = 0.2, 500
 PACE, HANDFUL = 0.05, 0.01  # seconds between two rounds at least, and between two looks for results
@@ -385,6 +385,8 @@ class Courier(threading.Thread):
         )
         if not due:
             return False
+        if urgent:  # what has just failed is diagnosed: the portal's orders come within half a second
+            self.polled_at = min(self.polled_at, now - POLL + NEWS)
         blind, self.urgent = self.runner.blind, False
         rows = self.spool.first(self.most_rows, MOST_TEXT)
         body = self._body(rows, blind)

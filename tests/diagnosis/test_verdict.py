@@ -17,7 +17,7 @@ from .invented import FAULTS, HOST, NOW, Truth, invent
 
 pytestmark = pytest.mark.once
 KEYS = (
-    "version", "summary", "layer", "cause", "confidence", "hop", "hop_address", "asn", "as_name", "regions", "for", "against", "ruled_out",
+    "version", "summary", "layer", "cause", "confidence", "hop", "hop_address", "asn", "as_name", "loss_percent", "regions", "for", "against", "ruled_out",
     "candidates", "also", "baseline_diff", "dns", "ssl", "mtr_reports",
 )  # fmt: skip
 DIFFERENCES = ("none", "route_change", "dns_change", "cert_change", "latency_drift", "unknown")
