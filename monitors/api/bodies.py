@@ -185,7 +185,7 @@ class MonitorSerializer(TenantSerializer):
         fields = [
             "id", "client", "site", "service", "name", "kind", "slug", "config", "has_secret", "interval_seconds", "timeout_seconds", "confirmation_seconds",
             "confirmation_count", "recovery_seconds", "recovery_count", "degraded_latency_ms", "degraded_loss_percent", "quorum", "distinct_networks", "probes", "probe_rule",
-            "severity", "parent", "template", "template_version", "runbook_url", "notes", "tags", "enabled", "flapping_changes", "flapping_window_seconds", "state", "state_since", "state_reason",
+            "severity", "parent", "template", "template_version", "runbook_url", "notes", "tags", "diagnose", "enabled", "flapping_changes", "flapping_window_seconds", "state", "state_since", "state_reason",
             "last_result", "uptime", "uuid", "ping_url", "created_at",
         ]  # fmt: skip
         read_only_fields = ["state", "state_since", "state_reason", "uuid", "created_at"]

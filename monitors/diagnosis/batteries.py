@@ -23,6 +23,7 @@ from portal.errors import Refused
 
 MOST = 8  # under way at once per probe
 SHARED = timedelta(seconds=60)  # for so long the evidence of one stands for others of its target
+BEFORE = timedelta(seconds=3)  # and only if it was measured of the same failure: begun no earlier than this before it
 FRESH = timedelta(seconds=5)  # and for so long where a person asks: perhaps after a repair
 LEASE = timedelta(seconds=15)
 JOB_FOR = timedelta(seconds=8)  # a remote probe begins within this, or not at all
@@ -48,21 +49,24 @@ def share(probes: Iterable[int], at: datetime) -> int:
         recent(at)
         .filter(state=State.WAITING, probe__in=list(probes), diagnosis__state=Diagnosis.State.GATHERING)
         .order_by("pk")
-        .values_list("pk", "probe_id", "target_key", "diagnosis__cause")[:LOOKED_AT]
+        .values_list("pk", "probe_id", "target_key", "diagnosis__cause", "diagnosis__first_failure_at")[:LOOKED_AT]
     )
     if not waiting:
         return 0
-    keys, places = {key for _, _, key, _ in waiting}, {p for _, p, _, _ in waiting}
-    donors: dict[tuple[int, str], tuple[int, datetime]] = {}
+    keys, places = {key for _, _, key, *_ in waiting}, {p for _, p, *_ in waiting}
+    donors: dict[tuple[int, str], tuple[int, datetime, datetime]] = {}
     known = Battery.objects.filter(
         probe__in=places, target_key__in=keys, state__in=(State.DONE, State.LATE), reused=None, finished_at__gt=at - SHARED
     )  # fmt: skip
-    for pk, probe, key, ended in known.order_by("pk").values_list("pk", "probe_id", "target_key", "finished_at"):
-        donors[probe, key] = (pk, ended)
+    for pk, probe, key, began, ended in known.order_by("pk").values_list("pk", "probe_id", "target_key", "started_at", "finished_at"):  # fmt: skip
+        donors[probe, key] = (pk, began or ended, ended)
     taken: dict[int, list[int]] = {}
-    for pk, probe, key, cause in waiting:
+    for pk, probe, key, cause, since in waiting:
         donor = donors.get((probe, key))
-        if donor and at - donor[1] <= (FRESH if cause == Diagnosis.Cause.PERSON else SHARED):
+        if donor is None:
+            continue
+        by_hand = cause == Diagnosis.Cause.PERSON
+        if by_hand and at - donor[2] <= FRESH or not by_hand and (since is None or donor[1] >= since - BEFORE):
             taken.setdefault(donor[0], []).append(pk)
     count = 0
     for pk, batteries in sorted(taken.items()):

@@ -81,6 +81,15 @@ def test_what_is_older_than_a_minute_is_measured_anew():
     assert batteries.share([rows.probe().pk], at + timedelta(seconds=61)) == 0
 
 
+def test_what_was_measured_of_an_earlier_failure_says_nothing_of_this_one():
+    """Expired, repaired, and half a minute later the line dies: the certificate of then is not what is wrong now."""
+    _, first = cases.begun("first")
+    cases.measure(first, database_now())
+    second, at = cases.web("second"), database_now() + timedelta(seconds=30)
+    cases.fails(second, at)
+    assert batteries.share([rows.probe().pk], at) == 0
+
+
 def test_a_person_who_asks_after_a_repair_gets_a_new_measurement():
     m, d = cases.begun()
     at = database_now()

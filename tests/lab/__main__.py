@@ -29,9 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     about = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     about.add_argument("--only", default="", help="situations whose name or layer holds this")
     about.add_argument("--variants", type=int, default=3, help="of each situation (%(default)s)")
-    about.add_argument(
-        "--quick", action="store_true", help="one case of each layer, without learning what is usual first: a minute"
-    )
+    about.add_argument("--quick", action="store_true", help="one case of each layer: a minute and a half")
     about.add_argument("--replay", type=Path, nargs="+", help="records to judge anew, without a network")
     about.add_argument(
         "--record",

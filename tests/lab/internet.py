@@ -12,7 +12,6 @@ Routes are computed from costs (shortest ways, equal ones share), so a route is 
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from collections import defaultdict
@@ -211,11 +210,6 @@ class Internet:
                     open_ones.add(at)
         return far
 
-    def route(self, node: str, prefix: str, via: str) -> None:
-        """One static route against what the costs say, until `forget_routes`."""
-        self[node].run("ip", "route", "replace", prefix, *via.split())
-        self.laid[node][prefix] = "by hand"
-
     # --- Weather and manners -----------------------------------------------------------------------------------------
     def delay(self, cable: str, *, right: dict[str, float] | None = None, left: dict[str, float] | None = None) -> None:
         """Change a slow cable: {"delay_ms", "jitter_ms", "loss"} towards its right and its left end."""
@@ -257,15 +251,6 @@ class Internet:
         rows = [f"11.{octet}.0.0\t11.{octet}.255.255\t{asn}\tZZ\t{name}" for asn, (octet, name) in NETWORKS.items()]
         path.write_text("\n".join(sorted(rows, key=lambda row: int(row.split(".")[1]))) + "\n")
         return path
-
-    def whose(self, address: str) -> str:
-        """The node that holds an address, or ""."""
-        return next((node for node, held in self.addresses.items() if address in held), "")
-
-
-def pick(seed: str, options: list[str]) -> str:
-    """One of them, always the same for a seed."""
-    return random.Random(seed).choice(options)
 
 
 def _ip(*argv: str) -> None:

@@ -226,7 +226,7 @@ class Product:
         self.api("POST", "monitors/actions", {"action": "check", "ids": [self.monitors[name] for name in names]})
 
     def diagnose(self, monitor: int, wanted: bool) -> None:
-        """Shall failures of this monitor be diagnosed by themselves?"""
+        """Shall failures of this monitor be diagnosed by themselves? A column that the API does not offer."""
         with closing(sqlite3.connect(self.data / "watchkeeper.sqlite3", timeout=20)) as database:
             database.execute("UPDATE monitors_monitor SET diagnose = ? WHERE id = ?", (wanted, monitor))
             database.commit()

@@ -23,7 +23,7 @@ class Score:
     confidence: float
     right: bool
     ambiguous: bool
-    place: bool | None  # hop or network named rightly; None: there is none to name
+    place: bool | None  # hop or network named rightly; None: none is named, or there is none
     seconds: float | None
     summary: str
 
@@ -40,8 +40,8 @@ def score(record: dict[str, Any], verdict: dict[str, Any] | None) -> Score:
         right = said == "unknown" or confidence <= SURE
         return Score(name, "unknown", said, confidence, right, True, None, record.get("seconds"), verdict.get("summary", ""))  # fmt: skip
     right = said in layers
-    place = None
-    if record["hops"] or record["networks"]:
+    place, named = None, bool(verdict.get("hop_address") or verdict.get("asn"))
+    if named and (record["hops"] or record["networks"]):
         place = verdict.get("hop_address") in record["hops"] or verdict.get("asn") in record["networks"]
     return Score(name, said if right else layers[0], said, confidence, right, False, place, record.get("seconds"), verdict.get("summary", ""))  # fmt: skip
 

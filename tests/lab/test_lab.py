@@ -74,7 +74,7 @@ def test_a_place_is_right_by_the_hops_address_or_by_its_network():
 @pytest.mark.alone
 @pytest.mark.once
 def test_one_fault_of_each_layer_is_found_by_the_real_product(tmp_path):
-    """Portal, five probes and the network as processes and namespaces of their own; about a minute."""
+    """Portal, five probes and the network as processes and namespaces of their own; a minute and a half."""
     try:
         netns.needed()
     except NotAvailable as missing:
