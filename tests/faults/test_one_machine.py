@@ -18,7 +18,7 @@ from tests.rig.receiver import Receiver
 from tests.rig.site import Site
 
 pytestmark = [pytest.mark.alone, pytest.mark.once]
-KILLS = int(os.environ.get("FAULTS_ONE_MACHINE_KILLS", "2"))
+KILLS = int(os.environ.get("FAULTS_ONE_MACHINE_KILLS", "1"))
 
 
 @pytest.fixture

@@ -188,6 +188,7 @@ def test_a_site_is_watched_from_elsewhere_and_its_failure_pages(program, judging
 
 @pytest.mark.alone
 @pytest.mark.once
+@pytest.mark.soak
 def test_a_probe_that_loses_its_line_pages_nobody_for_what_it_cannot_see(program, judging, site):
     """Its anchor and the site vanish together: it says that it is blind, and the failure does not count."""
     stage.trigger(stage.webhook())

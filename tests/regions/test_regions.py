@@ -35,6 +35,7 @@ def test_one_line_is_cut_and_one_page_names_the_observer(world):
     assert outcome.well, told(outcome)
 
 
+@pytest.mark.soak
 def test_two_lines_of_three_are_cut_and_nothing_is_down(world):
     """Fewer eyes than the quorum: unknown, two pages about observers, and none about what they had watched."""
     outcome = soak.cut(world, world.regions[0], world.regions[1], hold=0)
@@ -46,6 +47,7 @@ def test_what_one_region_alone_cannot_reach_is_shown_and_not_told(world):
     assert outcome.well, told(outcome)
 
 
+@pytest.mark.soak
 def test_what_two_regions_see_fail_is_told(world):
     outcome = soak.agreed_failure(world, 7)
     assert outcome.well, told(outcome)
