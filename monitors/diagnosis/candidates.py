@@ -27,6 +27,12 @@ def names(view: View, scene: Scene) -> Iterator[Clue]:
     source = [one for one in parts(found.get("authoritative")) if one.get("status") not in (None, "not_run")]
     delegation = str(part(found.get("delegation")).get("status") or "")
     if word == "ok":
+        check = part(view.battery.get("check"))
+        if (
+            view.target.get("kind") == "dns" and check.get("error_class") == "content"
+        ):  # what is right, the monitor knows
+            yield Clue("dns", "wrong_answer", 6, f"the check says: {safe(check.get('message') or '', 120)}", True)
+            return
         yield from _answered(view, system, resolvers, source)
         return
     others_ok = [one for one in resolvers if one.get("status") == "ok"]
@@ -217,7 +223,7 @@ def _other_check(view: View, scene: Scene) -> Iterator[Clue]:
     message = safe(check.get("message") or "", 120)
     if error == "http_status":
         yield Clue("application", "http_5xx" if " 5" in message or not message else "http_4xx", 5, f"the check says: {message}", True)  # fmt: skip
-    elif error == "content":
+    elif error == "content" and view.target.get("kind") != "dns":
         yield Clue("application", "wrong_content", 5, f"the check says: {message}", True)
     elif error == "protocol":
         yield Clue("application", "wrong_answer", 3, f"the check says: {message}", True)

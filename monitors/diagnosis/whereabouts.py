@@ -238,8 +238,10 @@ def losing(scene: Scene) -> Whereabouts:
                 if step is None or step.address is None:
                     continue
                 gap = scene.behind.get(step.address)
-                if path.reached and path.last is not None:
-                    gap = path.last.ttl - ttl
+                if (
+                    path.reached and path.last is not None
+                ):  # where the target answered late only, better days know better
+                    gap = min(path.last.ttl - ttl, gap if gap is not None else 99)
                 place = places.setdefault(step.address, Place(step.address, step.address, gap))
                 place.ttls[ttl] += 1
                 if view.slug not in place.slugs:

@@ -283,7 +283,8 @@ def error(scene: Scene) -> Iterator[Clue]:
     """What did the failing check say?"""
     word = str(scene.failure.get("error_class") or "")
     kind = part(scene.evidence.get("monitor")).get("kind")
-    layers = ("dns",) if kind == "domain" and word == "expired" else CLASSES.get(word, ())
+    of_names = (kind == "domain" and word == "expired") or (kind == "dns" and word == "content")
+    layers = ("dns",) if of_names else CLASSES.get(word, ())
     message = safe(scene.failure.get("message") or "", 100)
     for layer in layers:
         yield Clue(layer, ANY, 1.2, f"the check says: {message}" if message else f"the check failed with {word}")
