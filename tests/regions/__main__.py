@@ -23,6 +23,7 @@ def main() -> int:
     about.add_argument("--quorum", type=int, default=3)
     about.add_argument("--built-in", type=int, default=40, help="monitors that the portal checks itself, by name")
     about.add_argument("--without-anchors", action="store_true", help="the regions have no anchors")
+    about.add_argument("--portal", type=float, default=0, help="only the portal's own line, cut for so many seconds")
     given = about.parse_args()
     began = time.monotonic()
 
@@ -33,7 +34,10 @@ def main() -> int:
         with World(regions=given.regions, monitors=given.monitors, interval=given.interval, timeout=5, quorum=given.quorum, anchored=not given.without_anchors, built_in=given.built_in) as world:  # fmt: skip
             world.until_up(within=given.interval * 2 + 60)
             say(f"{given.monitors} monitors are up, seen by {given.regions} regions each")
-            outcomes = soak.everything(world, say)
+            if given.portal:
+                outcomes = [soak.portal_cut(world, hold=given.portal)]
+            else:
+                outcomes = soak.everything(world, say)
     except NotAvailable as why:
         print(f"NOT RUN: {why}")
         return 0
