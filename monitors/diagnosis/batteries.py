@@ -23,7 +23,9 @@ from portal.errors import Refused
 
 MOST = 8  # under way at once per probe
 SHARED = timedelta(seconds=60)  # for so long the evidence of one stands for others of its target
-BEFORE = timedelta(seconds=3)  # and only if it was measured of the same failure: begun no earlier than this before it
+BEFORE = timedelta(
+    milliseconds=500
+)  # and only if it was measured of the same failure: begun no earlier than this before it
 FRESH = timedelta(seconds=5)  # and for so long where a person asks: perhaps after a repair
 LEASE = timedelta(seconds=15)
 JOB_FOR = timedelta(seconds=8)  # a remote probe begins within this, or not at all

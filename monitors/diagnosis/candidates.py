@@ -126,6 +126,14 @@ def _words(status: str) -> str:
 
 
 # --- The handshake and what follows ---------------------------------------------------------------------------------------
+def slow_way(view: View) -> bool:
+    """Did the packets themselves take much longer than usual, so that a request may run out of time without the application's doing?"""
+    connect = told_number(part(part(view.battery.get("check")).get("phases")).get("connect_ms")) or 0.0
+    at = told_number(view.battery.get("at")) or 0.0
+    known = usuals.phase(view.usual, "connect_ms", at)
+    return connect > 300 + (known[2] if known else 0.0) or any(path.slow_ms > 300 for path in view.paths)
+
+
 CERTIFICATE = {
     "expired": "the certificate has expired", "not_yet_valid": "the certificate is not valid yet", "wrong_host": "the certificate is for another name",
     "untrusted": "the certificate's issuer is not trusted", "incomplete": "the certificate comes without its intermediate", "protocol": "the handshake fails: no common TLS version or cipher",
@@ -165,6 +173,8 @@ def handshake(view: View, scene: Scene) -> Iterator[Clue]:
         yield Clue("service", "hanging", 5 if sized else 3.5, "it accepts connections and then says nothing", True)
         if not sized and not view.lossy:
             yield Clue("transit", "mtu_black_hole", 2.0, "whether full-sized packets arrive is not known")
+    elif http in ("stalled", "timeout") and slow_way(view):
+        yield Clue("application", "slow", 1.0, "the request gets no answer in time, but its packets took long as well")
     elif http in ("stalled", "timeout"):
         if tls == "ok" or "tls_ms" in part(part(view.battery.get("check")).get("phases")):
             yield Clue("application", "slow", 4.5, "TLS is spoken, but the request gets no answer in time", True)

@@ -95,6 +95,9 @@ def loss(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
             layer = "transit"
         elif layer == "server":
             cause = "loss_at_host"
+            if scene.site_dark:  # others at other addresses suffer too: it is what they share
+                yield Clue("client_network", "loss", strength * 0.9, "packets get lost behind the client's edge, for others of the site too", slugs=slugs)  # fmt: skip
+                yield Clue("server", ANY, -2.0, "others of the site suffer too", slugs=slugs)
         elif layer == "client_network":
             cause = "edge_loss"
         elif first_hops:
