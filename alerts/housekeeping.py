@@ -51,7 +51,7 @@ def measure(at: datetime) -> Iterable[tuple[str, dict[str, str], float]]:
     )
     failed = Delivery.objects.filter(state=Delivery.State.FAILED, finished_at__gte=at - timedelta(hours=1)).order_by()
     for row in failed.values("channel__type").annotate(n=Count("id")):
-        yield "watchkeeper_deliveries_failed_hour", {"type": row["channel__type"]}, row["n"]
+        yield "watchkeeper_deliveries_failed_hour", {"type": row["channel__type"] or "reader"}, row["n"]
     counted = dict(Alert.objects.filter(resolved_at=None).order_by().values_list("severity").annotate(n=Count("id")))
     for severity in ("info", "warning", "critical"):
         yield "watchkeeper_alerts_open", {"severity": severity}, counted.get(severity, 0)

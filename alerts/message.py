@@ -92,6 +92,7 @@ class Message:
     key: str = ""  # names the alert at the vendor over its whole life: <= 64 of [A-Za-z0-9_-]
     acknowledge_token: str = ""  # what a button or a callback carries (<= 40 characters); good for 24 h
     acknowledge_code: str = ""  # what a person answers by SMS: `ACK K7Q2`
+    letter: dict[str, Any] = field(default_factory=dict)  # subject, text, html, body …: said as it stands
     sent_at: datetime | None = None  # the database's time of this attempt: a worker's own clock may be wrong
 
     @property
@@ -166,7 +167,14 @@ def message_from(snapshot: dict[str, Any], **about: Any) -> Message:
 
 
 def webhook_body(message: Message) -> dict[str, Any]:
-    """The generic webhook's body (SPEC CHN-5)."""
+    """The generic webhook's body (SPEC CHN-5); of a letter its own."""
+    if message.letter:
+        about = {
+            "links": {link.rel: link.url for link in message.links},
+            "timestamp": message.at.isoformat().replace("+00:00", "Z"),
+            "delivery_id": message.delivery_id,
+        }
+        return {**message.letter["body"], **about}
     unknown = {"mtr_reports": 0, "dns": "unknown", "ssl": "unknown", "baseline_diff": "unknown"}
     evidence = {name: message.evidence.get(name, value) for name, value in unknown.items()}
     undiagnosed = {"summary": message.cause, "layer": "unknown", "confidence": 0}

@@ -2,7 +2,8 @@
 
 Claims are conditional updates with a lease and a fencing token; the result is written only where the token still
 stands, so a worker that was frozen and thaws changes nothing. Order is kept per alert and destination; per client and
-destination only a few are in flight, so that one slow vendor delays nobody else (SPEC DLV-1..4).
+destination only a few are in flight, so that one slow vendor delays nobody else (SPEC DLV-1..4). What goes to readers of
+status pages (bulk) has a few places of its own: thousands of such mails take no page's place, whoever's they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import F, Q
 
-from alerts import answered, channels, engine, escalating, gathering, limits, reminding
+from alerts import addressees, answered, channels, engine, escalating, gathering, limits, reminding
 from alerts.models import Alert, Attempt, Channel, Conversation, Delivery
 from portal import bells, sets
 from portal.clock import parameter
@@ -27,13 +28,16 @@ log = logging.getLogger("watchkeeper.outbox")
 
 LEASE = timedelta(seconds=45)  # above the longest send (30 s); a dead worker's claims are freed much sooner
 PER_CLIENT, PER_DESTINATION = 48, 16
+BULK = addressees.ASKED  # priority from which a message is one of many, to readers
+BULK_AT_ONCE, BULK_PER_CLIENT = 24, 16  # of all; of one client, so that another's readers do not wait for them
 GONE_AFTER = timedelta(seconds=4)
 
 # Everything is worked out of one look at what is open: no plan of it depends on how the table was a minute ago, so a storm
 # that came since the last ANALYZE is claimed as quickly as a quiet day's.
 _CLAIM = """
 WITH open_ones AS (
-  SELECT id, destination_key, COALESCE(client_id, 0) AS client, alert_id, seq, state, gather, priority, next_attempt_at,
+  SELECT id, destination_key, alert_id, seq, state, gather, priority, next_attempt_at,
+         CASE WHEN priority < %(bulk)s THEN COALESCE(client_id, 0) ELSE -1 - COALESCE(client_id, 0) END AS client,
          min(seq) OVER (PARTITION BY alert_id, destination_key) AS first_seq
   FROM alerts_delivery WHERE state IN ('pending', 'sending')
 ), at_destination AS (
@@ -50,10 +54,17 @@ WITH open_ones AS (
          row_number() OVER (PARTITION BY h.client ORDER BY h.priority, h.next_attempt_at, h.id) AS in_client
   FROM heads h LEFT JOIN at_destination b ON b.destination_key = h.destination_key
   WHERE h.in_destination + COALESCE(b.n, 0) <= %(per_destination)s
+), placed AS (
+  SELECT p.id, p.client, p.priority, p.next_attempt_at, p.in_client + COALESCE(b.n, 0) AS place
+  FROM possible p LEFT JOIN at_client b ON b.client = p.client
+  WHERE p.in_client + COALESCE(b.n, 0) <= CASE WHEN p.client < 0 THEN %(per_bulk_client)s ELSE %(per_client)s END
+), counted AS (
+  SELECT p.*, row_number() OVER (PARTITION BY CASE WHEN client < 0 THEN 1 ELSE 0 END ORDER BY place, priority, next_attempt_at, id) AS in_bulk
+  FROM placed p
 ), chosen AS (
-  SELECT p.id FROM possible p LEFT JOIN at_client b ON b.client = p.client
-  WHERE p.in_client + COALESCE(b.n, 0) <= %(per_client)s
-  ORDER BY p.priority, p.next_attempt_at, p.id LIMIT %(limit)s
+  SELECT id FROM counted
+  WHERE client >= 0 OR in_bulk + (SELECT count(*) FROM open_ones WHERE state = 'sending' AND client < 0) <= %(bulk_at_once)s
+  ORDER BY priority, next_attempt_at, id LIMIT %(limit)s
 )
 UPDATE alerts_delivery SET state = 'sending', claimed_by = %(worker)s, lease_token = %(token)s, lease_until = %(until)s, attempt = attempt + 1
 WHERE state = 'pending' AND id IN (SELECT id FROM chosen) RETURNING id
@@ -93,6 +104,7 @@ def claim(worker: str, limit: int, at: datetime, token: int | None = None) -> li
     token = new_token() if token is None else token
     values = {
         "no": False, "at": parameter(at), "per_destination": PER_DESTINATION, "per_client": PER_CLIENT, "limit": limit, "worker": worker, "token": token, "until": parameter(at + LEASE),
+        "bulk": BULK, "bulk_at_once": BULK_AT_ONCE, "per_bulk_client": BULK_PER_CLIENT,
     }  # fmt: skip
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, values)
@@ -172,7 +184,7 @@ def finish(outcomes: Sequence[Outcome]) -> int:
 
 
 def _settle(row: Delivery, o: Outcome) -> None:
-    kind = channels.KINDS.get(row.channel.type)
+    kind = channels.KINDS.get(row.channel.type) if row.channel else None
     row.ambiguous += o.outcome == "ambiguous"
     if row.kind == "test" and o.outcome != "delivered":
         state, wait = "failed", 0.0
@@ -244,7 +256,7 @@ def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:
         )  # fmt: skip
     reminding.told([(d, o.at) for d, o in delivered])
     _count(delivered)
-    well = {d.channel_id: (d.channel, o) for d, o in delivered}
+    well = {d.channel_id: (d.channel, o) for d, o in delivered if d.channel}
     for channel_id, (channel, o) in well.items():
         # Written at most once in ten seconds, or when it was ill: a storm must not queue behind one row.
         before = o.at - timedelta(seconds=10)
@@ -263,13 +275,16 @@ def _remember(ended: list[tuple[Delivery, Outcome]]) -> None:
         )
     lost = [(d, o) for d, o in ended if d.state in ("failed", "unknown")]
     for d, o in lost:
+        if d.channel is None:
+            continue
         gathering.undeliverable(d, o.error, at=o.at, permanent=o.outcome == "permanent")
     if lost:
         escalating.undelivered([d for d, _ in lost], at=max(o.at for _, o in lost))
+    addressees.ended((d, o.outcome == "permanent", o.error) for d, o in ended if d.channel_id is None)
 
 
 def _latest_counts(row: Delivery) -> bool:
-    kind = channels.KINDS.get(row.channel.type)
+    kind = channels.KINDS.get(row.channel.type) if row.channel else None
     return bool(kind and kind.latest_counts)
 
 
@@ -277,7 +292,8 @@ def _count(delivered: list[tuple[Delivery, Outcome]]) -> None:
     """What counts against a monthly quota; near it and at it, the channel's owner hears of it by another way."""
     sent: dict[int, list[tuple[Delivery, Outcome]]] = defaultdict(list)
     for d, o in delivered:
-        sent[d.channel_id].append((d, o))
+        if d.channel_id is not None:
+            sent[d.channel_id].append((d, o))
     for rows in sent.values():
         (d, o), n = rows[-1], len(rows)
         reached = limits.count(d.channel, n, o.at)
@@ -367,10 +383,14 @@ def forgo(tokens: Collection[int]) -> int:
     )
 
 
-def next_due(at: datetime) -> float:
-    """Seconds until the next waiting delivery is due, at most 1: how long a sender may rest."""
+def next_due(at: datetime, *, beyond: datetime | None = None) -> float:
+    """Seconds until the next waiting delivery is due, at most 1: how long a sender may rest.
+
+    `beyond`: what was due by then had its chance, and waits for a place that comes free (which rings).
+    """
+    waiting = Delivery.objects.filter(state=Delivery.State.PENDING)
     soonest = (
-        Delivery.objects.filter(state=Delivery.State.PENDING)
+        (waiting if beyond is None else waiting.filter(next_attempt_at__gt=beyond))
         .order_by("next_attempt_at")
         .values_list("next_attempt_at", flat=True)
         .first()

@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from alerts import links, outbox, phrasing, reminding
+from alerts import addressees, links, outbox, phrasing, reminding
 from alerts.channels.base import Channel as Kind
 from alerts.channels.base import DeliveryError, HttpChannel, Receipt, ThreadedChannel
 from alerts.message import Message, message_from
@@ -56,6 +57,8 @@ class Sender(Resident):
         self.carrier.start()
         self.engine = asyncio.run_coroutine_threadsafe(_engine(), self.loop).result()
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sender-smtp")
+        # A page's mail never waits in line behind readers' mails, and those never in line at all (their lease runs).
+        self.bulk_pool = ThreadPoolExecutor(outbox.BULK_AT_ONCE, thread_name_prefix="sender-bulk")
 
     def step(self) -> float:
         if self.in_flight > 8:
@@ -81,7 +84,7 @@ class Sender(Resident):
                 self.in_flight += 1
                 self._launch(row, kind, message, at, instant)
             return 0.0 if self.in_flight < self.capacity and len(rows) > 1 else 0.05
-        return outbox.next_due(at) if not self.in_flight else min(0.25, outbox.next_due(at))
+        return outbox.next_due(at) if not self.in_flight else min(0.25, outbox.next_due(at, beyond=at))
 
     def _launch(
         self, row: Delivery, kind: Kind | DeliveryError, message: Message | None, at: datetime, claimed: float
@@ -95,6 +98,7 @@ class Sender(Resident):
             if answer is None:
                 self.unbegun.put(row)
             else:
+                answer = addressees.discreet(answer, kind) if row.channel_id is None else answer
                 self.done.put(
                     _outcome(
                         row,
@@ -111,7 +115,8 @@ class Sender(Resident):
             future = asyncio.run_coroutine_threadsafe(send_http(self.engine, kind, message, ours), self.loop)
             future.add_done_callback(lambda f: landed(f.result()))
         else:
-            self.pool.submit(send_threaded, kind, message, ours).add_done_callback(lambda f: landed(f.result()))
+            pool = self.bulk_pool if row.priority >= outbox.BULK else self.pool
+            pool.submit(send_threaded, kind, message, ours).add_done_callback(lambda f: landed(f.result()))
 
     def _settle(self) -> None:
         while not self.unbegun.empty():
@@ -153,6 +158,7 @@ class Sender(Resident):
             self.bell.clear()
             self._settle()
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self.bulk_pool.shutdown(wait=False, cancel_futures=True)
         self.loop.call_soon_threadsafe(self.engine.close)
         self.loop.call_soon_threadsafe(self.loop.stop)
 
@@ -169,10 +175,15 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
         for c in Conversation.objects.filter(alert__in=[r.alert_id for r in rows if r.alert_id])
     }
     templates = phrasing.of_rows(rows)
+    readers = addressees.of_rows(rows)
     letters: list[tuple[Delivery, Kind | DeliveryError, Message | None]] = []
     for row in rows:
         try:
-            kind = open_channel(row.channel, providers)
+            reader = readers.get(row.pk)
+            if row.channel is None and reader is None:
+                letters.append((row, DeliveryError("Whom it was for does not want it any more.", permanent=True), None))
+                continue
+            kind = addressees.opened(reader, providers) if reader else open_channel(row.channel, providers)
             obstacle = kind.ready()
             if obstacle:
                 letters.append((row, DeliveryError(obstacle, permanent=True), None))
@@ -185,6 +196,8 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
                 provider_id=keys.get((row.alert_id or 0, row.destination_key), ""),
                 **links.of(row),
             )
+            if reader:
+                message = replace(message, links=message.links + reader.links)
             if row.alert_id is not None and templates:
                 chosen = phrasing.choose(
                     templates, message, client=row.client_id, channel=row.channel_id, owner=row.channel.client_id
@@ -282,6 +295,8 @@ def send_now(row: Delivery) -> Delivery:
         answer = asyncio.run(_alone(kind, message))
     else:
         answer = send_threaded(kind, message)
+    if row.channel_id is None:
+        answer = addressees.discreet(answer, kind)
     outbox.finish([_outcome(row, answer, database_now(), (time.monotonic() - began) * 1000)])
     row.refresh_from_db()
     return row

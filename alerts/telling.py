@@ -155,6 +155,9 @@ def tell_recoveries(alerts: list[Alert], *, at: datetime, quiet: bool = False, b
                 dropped.append(row)
             elif row.state in TOLD or row.state in (Delivery.State.SENDING, Delivery.State.PENDING):
                 told[row.destination_key] = row
+            elif alert.source == "probe" and row.state == Delivery.State.FAILED:
+                # That nobody could be told was part of it: our own line was dead. Now they hear from when to when.
+                told.setdefault(row.destination_key, row)
         heard.append((alert, {k: d for k, d in told.items() if d.wants_recovery}))
     sets.write(dropped, ["state", "reason", "finished_at"])
     speaking = [(a, told) for a, told in heard if told and not quiet]

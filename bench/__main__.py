@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import drain, one_machine, outage, pages, peers, pipeline, remote, stage, storm
+from bench import drain, one_machine, outage, pages, peers, pipeline, readers, remote, stage, status_page, storm
 
 FULL = bool(os.environ.get("FULL"))
 
@@ -40,6 +40,8 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "routing": lambda: drain.routing(),
     "ingest": lambda: remote.ingest(),
     "remote probe": lambda: remote.run(),
+    "readers": lambda: readers.run(10_000),
+    "status page": lambda: status_page.run(),
     "pages": lambda: pages.run(10000, 20_000_000 if FULL else 2_000_000),
     "idle": lambda: one_machine.idle(seconds=60 if FULL else 30),
 }

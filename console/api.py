@@ -9,11 +9,16 @@ from rest_framework.viewsets import ViewSetMixin
 
 from console import contacts_api, services_api
 from portal.api.base import Router
+from statuspages import incident_api
 
 # In the order of the documentation.
 SOURCES = ("portal.api.routes", "monitors.api", "alerts.api", "incidents.api", "statuspages.api", "playbooks.api")
 # Bodies that several apps share stand in the place of the ground's own.
-ASSEMBLED: dict[str, type[ViewSetMixin]] = {"contacts": contacts_api.Contacts, "services": services_api.Services}
+ASSEMBLED: dict[str, type[ViewSetMixin]] = {
+    "contacts": contacts_api.Contacts,
+    "services": services_api.Services,
+    "incidents": incident_api.Incidents,
+}
 
 
 def build() -> Router:

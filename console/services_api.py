@@ -12,7 +12,6 @@ from rest_framework.serializers import BaseSerializer
 from alerts import escalating, policies
 from alerts.models import Alert, EscalationPolicy
 from incidents import rules
-from incidents.bodies import NullOnly
 from incidents.models import Incident, ServiceRules
 from portal import services
 from portal.api import resources
@@ -20,6 +19,8 @@ from portal.api.serializers import OwnRow
 from portal.audit import Actor
 from portal.models import Service
 from portal.tenancy import Viewer
+from statuspages.bodies import PageId
+from statuspages.services import refuse_rule
 
 NOT_YOURS = "Our staff has set this service's escalation; ask them to change it."
 COLUMNS = {
@@ -56,6 +57,7 @@ def save(
             if policy:  # alerts are locked before the audit log, which the change below writes to
                 escalating.lock(Alert.objects.filter(status=Alert.Status.OPEN, service=service))
             services.change(service, by=by, **values)
+        refuse_rule(service, own.get("auto_publish_page"))
         if own:
             rules.set_rules(service, by=by, **own)
         for chosen in policy:
@@ -79,7 +81,7 @@ class ServiceSerializer(resources.ServiceSerializer):
         allow_blank=True,
         source="incident_rules.default_severity",
     )
-    auto_publish_page = NullOnly(source="incident_rules.auto_publish_page")
+    auto_publish_page = PageId(source="incident_rules.auto_publish_page")
     escalation_policy = OwnRow(
         queryset=EscalationPolicy.objects.all(),
         required=False,

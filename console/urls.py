@@ -10,7 +10,8 @@ from alerts import compatible
 from alerts.api import inbound
 from console import api
 from console.pages import urls as pages
-from incidents.api import Incidents
+from statuspages.api import CompatiblePage
+from statuspages.incident_api import Incidents
 
 # The documentation names no tenant and no secret: everybody may read it.
 schema = SpectacularAPIView.as_view(permission_classes=[AllowAny], authentication_classes=[])
@@ -29,6 +30,11 @@ urlpatterns = [
     re_path(r"^api/alerts/?\Z", compatible.alerts_list, name="compatible-alerts"),
     re_path(r"^api/alerts/(?P<pk>[0-9]{1,18})/resolve/?\Z", compatible.alerts_resolve, name="compatible-alert-resolve"),
     re_path(r"^incident/?\Z", Incidents.as_view({"post": "create"}), name="compatible-incident"),
+    re_path(
+        r"^status_page/(?P<pk>[0-9]{1,18})/incident/?\Z",
+        CompatiblePage.as_view({"post": "publish_incident"}),
+        name="compatible-page-incident",
+    ),
     re_path(r"^api/schema/?\Z", schema, name="api-schema"),
     re_path(r"^api/docs/?\Z", docs, name="api-docs"),
     *pages.urlpatterns,

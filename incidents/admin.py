@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from incidents import services
-from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
+from incidents import postmortems, reports, services
+from incidents.models import (
+    Incident,
+    IncidentAlert,
+    Postmortem,
+    ServiceRules,
+    SlaContract,
+    SlaReport,
+    TimelineEntry,
+    Update,
+)
 from portal.admin.desk import Desk, DoorForm, Truth, TruthInline
 from portal.admin.fields import ObjectField
 from portal.admin.lists import Capped, each, severity, state_column, time_column
@@ -51,19 +60,19 @@ class IncidentDesk(Desk):
     list_select_related = ("client",)
     search_fields = ("title", "client__name", "=cause_key")
     date_hierarchy = "created_at"
-    autocomplete_fields = ("client", "service")
+    autocomplete_fields = ("client", "service", "lead")
     inlines = (TimelineInline,)
     actions = ("acknowledge", "resolve")
     paginator = Capped
     DECIDED = (
-        "client", "service", "status", "responder_status", "cause_key", "auto_created", "taken_over", "created_at", "created_by", "acknowledged_at",
-        "acknowledged_by", "resolved_at", "resolved_by",
+        "client", "service", "parent", "merged_into", "status", "responder_status", "cause_key", "auto_created", "taken_over", "created_at", "created_by", "acknowledged_at",
+        "acknowledged_by", "resolved_at", "resolved_by", "times_known_by",
     )  # fmt: skip
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ("client", "service", "title", "severity", "status", "affected_monitor_ids", "message", "notify")
-        return ("title", "severity", "auto_resolve", "affected_monitor_ids", *self.DECIDED)
+        return (*services.EDITABLE, *self.DECIDED)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.DECIDED if obj else ()
@@ -135,3 +144,76 @@ class TimelineDesk(Truth):
     search_fields = ("incident__title", "text")
     ordering = ("-id",)
     paginator = Capped
+
+
+@admin.register(Postmortem)
+class PostmortemDesk(Desk):
+    """Written on the incident's own page; here it is found, read, finished and reopened."""
+
+    list_display = ("incident", "version", "edited", time_column("finished_at", "Finished"), time_column("updated_at", "Changed"), "updated_by")  # fmt: skip
+    list_filter = ("edited", ("finished_at", admin.EmptyFieldListFilter))
+    list_select_related = ("incident",)
+    search_fields = ("incident__title", "body")
+    ordering = ("-id",)
+    actions = ("finish", "reopen")
+    paginator = Capped
+    fields = ("incident", "body", "version", "edited", "finished_at", "updated_at", "updated_by")
+    readonly_fields = ("incident", "version", "edited", "finished_at", "updated_at", "updated_by")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def change(self, row: Postmortem, by: Actor, values: dict[str, Any]) -> Postmortem:
+        if "body" not in values:
+            return row
+        return postmortems.save(row, body=values["body"], version=row.version, by=by, at=database_now())
+
+    @admin.action(description="Finish", permissions=["operate"])
+    def finish(self, request: HttpRequest, queryset: QuerySet[Postmortem]) -> None:
+        each(request, queryset, lambda p: postmortems.finish(p, by=Actor.of(request), at=database_now()), "finished")
+
+    @admin.action(description="Reopen", permissions=["operate"])
+    def reopen(self, request: HttpRequest, queryset: QuerySet[Postmortem]) -> None:
+        each(request, queryset, lambda p: postmortems.reopen(p, by=Actor.of(request), at=database_now()), "reopened")
+
+
+@admin.register(SlaContract)
+class SlaContractDesk(Desk):
+    list_display = ("service", "target_percent", "counted_from", "exclude_maintenance", "exclude_transit", "exclude_probe", "timezone")  # fmt: skip
+    list_filter = ("counted_from", "service__client")
+    list_select_related = ("service",)
+    search_fields = ("service__name", "service__client__name")
+    autocomplete_fields = ("service",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("service",) if obj else ()
+
+    def create(self, by: Actor, values: dict[str, Any]) -> SlaContract:
+        return reports.save_contract(values.pop("service"), by=by, **values)
+
+    def change(self, row: SlaContract, by: Actor, values: dict[str, Any]) -> SlaContract:
+        return reports.save_contract(row.service, by=by, **values)
+
+    def remove(self, row: SlaContract, by: Actor) -> None:
+        reports.delete_contract(row, by=by)
+
+
+@admin.register(SlaReport)
+class SlaReportDesk(Truth):
+    list_display = ("client", "month", "digest", time_column("made_at", "Made"), "made_by")
+    list_filter = ("client",)
+    list_select_related = ("client",)
+    search_fields = ("client__name", "=digest")
+    date_hierarchy = "month"
+    actions = ("recompute",)
+    paginator = Capped
+
+    @admin.action(description="Count again", permissions=["operate"])
+    def recompute(self, request: HttpRequest, queryset: QuerySet[SlaReport]) -> None:
+        for row in queryset.select_related("client")[:20]:
+            found = reports.recompute(row, at=database_now())
+            words = "; ".join(found[:5]) if found else "equal"
+            self.message_user(request, f"{row}: {words}", messages.WARNING if found else messages.SUCCESS)

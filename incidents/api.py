@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from incidents import services
+from incidents import services, sla_api
 from incidents.bodies import (
     AcknowledgeSerializer,
     EntrySerializer,
@@ -26,21 +26,24 @@ from incidents.bodies import (
     MessageSerializer,
     UpdateSerializer,
 )
+from incidents.joining_api import Joining
 from incidents.models import Incident, Update
 from incidents.timeline import timeline
 from monitors.api.filters import by_id, words
 from monitors.models import Monitor
-from portal.api.base import ReadOnlyTenantViewSet
 from portal.api.errors import bad
+from portal.api.filters import IdFilter
 from portal.clock import database_now
 from portal.tenancy import ACK, WRITE
 
 
 class IncidentFilter(django_filters.FilterSet):
-    """?status=&responder_status=&severity= (commas: any of these) &client=&service=&auto_created=&resolved="""
+    """?status=&responder_status=&severity= (commas: any of these) &client=&service=&parent=&lead=&auto_created=&resolved="""
 
     client = by_id("client_id")
     service = by_id("service_id")
+    parent = IdFilter(method="by_parent")
+    lead = by_id("lead_id")
     auto_created = django_filters.BooleanFilter()
     resolved = django_filters.BooleanFilter(field_name="resolved_at", lookup_expr="isnull", exclude=True)
     status = django_filters.CharFilter(method="by_word")
@@ -51,6 +54,10 @@ class IncidentFilter(django_filters.FilterSet):
         model = Incident
         fields: list[str] = []
 
+    def by_parent(self, rows: QuerySet, name: str, value: int) -> QuerySet:
+        """Only of a parent that the caller sees: clients do not learn that there is one."""
+        return rows.filter(parent_id=value, parent__in=Incident.objects.for_user(self.request).order_by().values("pk"))
+
     def by_word(self, rows: QuerySet, name: str, value: str) -> QuerySet:
         known = [word for word, _ in Incident._meta.get_field(name).choices]
         unknown = [w for w in words(value) if w not in known]
@@ -59,7 +66,7 @@ class IncidentFilter(django_filters.FilterSet):
         return rows.filter(**{f"{name}__in": words(value)})
 
 
-class Incidents(UpdateModelMixin, ReadOnlyTenantViewSet):
+class Incidents(UpdateModelMixin, Joining):
     """The durable record people work on."""
 
     queryset = Incident.objects.select_related("client").prefetch_related("updates", "alert_links__alert")
@@ -99,7 +106,7 @@ class Incidents(UpdateModelMixin, ReadOnlyTenantViewSet):
         )
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Edit title, severity, auto_resolve or the affected monitors. Its status has doors of its own."""
+        """Edit title, severity, auto_resolve, lead, times or the affected monitors. Its status has doors of its own."""
         row = self.get_object()
         serializer = self.get_serializer(row, data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
@@ -168,3 +175,5 @@ class Incidents(UpdateModelMixin, ReadOnlyTenantViewSet):
 def register(router: SimpleRouter) -> None:
     """Add them to the router of /api/v1/."""
     router.register("incidents", Incidents)
+    router.register("sla-contracts", sla_api.Contracts)
+    router.register("sla-reports", sla_api.Reports)

@@ -11,7 +11,7 @@ from alerts.snapshot import alert_body
 from incidents.models import Incident, Update
 from monitors.models import Monitor
 from portal.api.serializers import OwnRow, TenantSerializer
-from portal.models import Client, Service
+from portal.models import Client, Contact, Service
 
 MOST_AFFECTED = 1000
 OWN_DOORS = {"status": "updates", "responder_status": "acknowledge, /resolve or /reopen"}
@@ -94,6 +94,9 @@ class IncidentSerializer(TenantSerializer):
         max_length=MOST_AFFECTED,
         source="affected_monitor_ids",
     )
+    lead = OwnRow(queryset=Contact.objects.all(), required=False, allow_null=True, help_text="Who leads the response.")
+    began_at = serializers.DateTimeField(required=False, allow_null=True)
+    mitigated_at = serializers.DateTimeField(required=False, allow_null=True)
     alerts = serializers.SerializerMethodField()
     updates = UpdateSerializer(many=True, read_only=True)
 
@@ -102,7 +105,7 @@ class IncidentSerializer(TenantSerializer):
         fields = [
             "id", "client", "title", "severity", "status", "responder_status", "message", "notify", "auto_created", "auto_resolve", "created_at", "created_by",
             "acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by", "service_id", "status_page_id", "parent", "affected_monitor_ids",
-            "affected_http_job_ids", "alerts", "updates",
+            "affected_http_job_ids", "alerts", "updates", "lead", "began_at", "mitigated_at", "times_known_by", "merged_into",
         ]  # fmt: skip
         read_only_fields = [
             "auto_created",
@@ -113,6 +116,8 @@ class IncidentSerializer(TenantSerializer):
             "resolved_at",
             "resolved_by",
             "parent",
+            "times_known_by",
+            "merged_into",
         ]
         fixed = ()
         extra_kwargs = {
@@ -170,6 +175,8 @@ class IncidentSerializer(TenantSerializer):
 
     def to_representation(self, incident: Incident) -> dict[str, Any]:
         body = super().to_representation(incident)
+        if not self.viewer.msp_role:  # a parent is ours alone: that there is one says that others have the same trouble
+            body["parent"] = None
         for name in ("created_by", "acknowledged_by", "resolved_by"):
             body[name] = body[name] or None
         return body

@@ -6,6 +6,7 @@ resolves both; a refusal is a sentence a person can read (SPEC INC-1..3).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 ORDER = ("investigating", "identified", "monitoring", "resolved")
@@ -72,3 +73,57 @@ def machine_may_resolve(
 ) -> bool:
     """May recovery resolve it? Only what the machine opened, no alert of it open, and no person's decision in the way."""
     return auto_created and auto_resolve and not taken_over and responder_status != RESOLVED and open_alerts == 0
+
+
+# --- Times ------------------------------------------------------------------------------------------------------------------
+KNOWN_BY = {
+    "check": "by the first failing check",
+    "alert": "by the alert",
+    "recovery": "by the recovery of the last monitor",
+    "person": "said by a person",
+}
+SEVERITIES = ("minor", "major", "critical")
+
+
+def worse(one: str, other: str) -> str:
+    """The graver of two severities."""
+    return max(one, other, key=SEVERITIES.index)
+
+
+def times_refused(
+    began: datetime | None, mitigated: datetime | None, resolved: datetime | None, at: datetime
+) -> dict[str, str]:
+    """{field: why this time cannot be}; empty when they fit together."""
+    found = {}
+    if began is not None and began > (resolved or at):
+        found["began_at"] = (
+            "It cannot have begun after it was resolved." if resolved else "It cannot begin in the future."
+        )
+    if mitigated is not None:
+        if mitigated > at:
+            found["mitigated_at"] = "It cannot be over for readers in the future."
+        elif began is not None and mitigated < began:
+            found["mitigated_at"] = "It cannot be over before it began."
+        elif resolved is not None and mitigated > resolved:
+            found["mitigated_at"] = "Resolved comes last: it cannot be mitigated afterwards."
+    return found
+
+
+def alike(keys: Iterable[tuple[int, int | None, str, str]]) -> list[tuple[str, str, list[int]]]:
+    """(what, its name, incidents) that open incidents of several clients share, most incidents first.
+
+    `keys`: (incident, client, what: as, host, issuer or probe, its name). One set of incidents is proposed once, by the
+    most telling key: who issued a certificate says less than a host, and a blind probe says most.
+    """
+    rank = {"probe": 0, "host": 1, "as": 2, "issuer": 3}
+    by_key: dict[tuple[str, str], dict[int, int]] = {}
+    for incident, client, what, name in keys:
+        if client is not None and name and what in rank:
+            by_key.setdefault((what, name), {})[incident] = client
+    found: list[tuple[str, str, list[int]]] = []
+    taken: set[frozenset[int]] = set()
+    for (what, name), rows in sorted(by_key.items(), key=lambda e: (-len(e[1]), rank[e[0][0]], e[0][1])):
+        if len(set(rows.values())) > 1 and frozenset(rows) not in taken:
+            taken.add(frozenset(rows))
+            found.append((what, name, sorted(rows)))
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
@@ -19,8 +19,11 @@ from alerts.models import Alert
 from incidents import engine, services
 from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
 from incidents.signals import incident_changed
+from monitors.models import StateChange
 from portal import sets
 from portal.audit import PORTAL, Actor
+
+RECENT = timedelta(minutes=1)  # a change of state is written beside its alert
 
 
 def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
@@ -68,16 +71,27 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
     ).values_list("incident_id", "alert__entity_type", "alert__entity_id")
     entities = {f"{kind}:{entity}": pk for pk, kind, entity in links}
     causes = Q(cause_key__in=set(keys.values()), client__in={a.client_id for a in wanted})
+    # What a person merged stays merged: the next alert of that cause joins the incident that carries on.
+    carried_causes = list(
+        Incident.objects.filter(causes, merged_into__resolved_at=None, merged_into__isnull=False)
+        .order_by("-pk")
+        .values_list("merged_into_id", "client_id", "cause_key")
+    )
+    carried = {pk for pk, _, _ in carried_causes}
     opened_rows = (
-        Incident.objects.select_for_update()
-        .filter(causes | Q(pk__in=entities.values()), auto_created=True, resolved_at=None)
+        Incident.objects.select_for_update(of=("self",))
+        .filter((causes | Q(pk__in=entities.values())) & Q(auto_created=True) | Q(pk__in=carried), resolved_at=None)
         .order_by("pk")
     )
     rows = {i.pk: i for i in opened_rows}
-    known = {(i.client_id, i.cause_key): i for i in rows.values()}
+    known = {(i.client_id, i.cause_key): i for i in rows.values() if i.pk not in carried or i.auto_created}
+    for pk, client_id, cause in carried_causes:
+        if pk in rows:
+            known.setdefault((client_id, cause), rows[pk])
     for entity, pk in entities.items():
         if pk in rows:
             known.setdefault((rows[pk].client_id, entity), rows[pk])
+    began = _first_failures(wanted, at)
     fresh: list[tuple[Incident, Alert]] = []
     joined: list[tuple[Incident, Alert]] = []
     for a in wanted:
@@ -88,6 +102,7 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
             incident = known[where] = Incident(
                 client_id=a.client_id, service_id=a.service_id, cause_key=keys[a.pk], title=a.title[:200], severity=engine.severity_for(a.severity, rule.default_severity if rule else ""),
                 auto_created=True, affected_monitor_ids=[a.monitor_id] if a.monitor_id else [], created_at=at, last_alert_at=at, next_seq=2,
+                began_at=began.get(a.monitor_id or 0, a.created_at), times_known_by={"began_at": "check" if a.monitor_id in began else "alert"},
             )  # fmt: skip
             fresh.append((incident, a))
         else:
@@ -121,10 +136,14 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
         )
         i.next_seq += 1
         i.last_alert_at = at
+        if i.times_known_by.get("mitigated_at") == "recovery":  # it was not over
+            services.know(i, "mitigated_at", None, "")
         if a.monitor_id and a.monitor_id not in i.affected_monitor_ids:
             i.affected_monitor_ids = [*i.affected_monitor_ids, a.monitor_id]
         touched[i.pk] = i
-    sets.write(touched.values(), ["next_seq", "last_alert_at", "affected_monitor_ids"])
+    sets.write(
+        touched.values(), ["next_seq", "last_alert_at", "affected_monitor_ids", "mitigated_at", "times_known_by"]
+    )
     TimelineEntry.objects.bulk_create(entries)
     IncidentAlert.objects.bulk_create([IncidentAlert(incident=i, alert=a, joined_at=at) for i, a in fresh + joined])
     for i, a in fresh + joined:
@@ -135,6 +154,16 @@ def gather(alerts: Sequence[Alert], at: datetime) -> list[Incident]:
     if touched:
         incident_changed.send(Incident, incidents=list(touched.values()), at=at, change="joined")
     return [i for i, _ in fresh]
+
+
+def _first_failures(alerts: Sequence[Alert], at: datetime) -> dict[int, datetime]:
+    """{monitor: its first failing check} of those that have just changed their state for the worse."""
+    ids = [a.monitor_id for a in alerts if a.monitor_id and a.condition == "health"]
+    changes = StateChange.objects.filter(
+        monitor__in=ids, at__gte=at - RECENT, at__lte=at, first_failure_at__isnull=False
+    )
+    rows = changes.filter(to_state__in=("down", "degraded")).order_by("version")
+    return dict(rows.values_list("monitor_id", "first_failure_at")) if ids else {}
 
 
 def _parents_first(alerts: Sequence[Alert], keys: dict[int, str]) -> list[Alert]:
@@ -174,6 +203,8 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
         )
         i.next_seq += 1
     for i in incidents.values():
+        if not still[i.pk] and not manual and i.mitigated_at is None and i.resolved_at is None:
+            services.know(i, "mitigated_at", at, "recovery")
         if engine.machine_may_resolve(
             auto_created=i.auto_created,
             auto_resolve=i.auto_resolve,
@@ -194,7 +225,10 @@ def alerts_closed(alerts: Sequence[Alert], at: datetime, by: Actor, manual: bool
             )
             i.next_seq += 1
             resolved.append(i)
-    sets.write(incidents.values(), ["status", "responder_status", "resolved_at", "resolved_by", "next_seq"])
+    sets.write(
+        incidents.values(),
+        ["status", "responder_status", "resolved_at", "resolved_by", "next_seq", "mitigated_at", "times_known_by"],
+    )
     TimelineEntry.objects.bulk_create(entries)
     Update.objects.bulk_create(
         [Update(incident=i, status=Incident.Status.RESOLVED, message="", by=by.name, created_at=at) for i in resolved]

@@ -13,7 +13,7 @@ from portal.audit import Actor
 from portal.models import Service
 
 LONGEST_MERGE_MINUTES = 7 * 24 * 60
-FIELDS = ("creation", "merge_window_minutes", "default_severity")
+FIELDS = ("creation", "merge_window_minutes", "default_severity", "auto_publish_page")
 
 
 def rules_of(service: Service) -> ServiceRules:

@@ -6,7 +6,7 @@ What the machine does (open, join, resolve with the monitors) is in `incidents/m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -55,6 +55,11 @@ MAY_BE_EMPTY = (
     "last_alert_at",
     "acknowledged_at",
     "resolved_at",
+    "lead",
+    "merged_into",
+    "began_at",
+    "mitigated_at",
+    "times_known_by",
 )
 
 
@@ -82,7 +87,7 @@ def create(
     with transaction.atomic():
         incident = Incident(
             title=title.strip()[:200], severity=severity, status=status, client_id=next(iter(clients), None), service=service, affected_monitor_ids=affected,
-            status_page_id=status_page_id, created_at=at, created_by=by.name, auto_resolve=False,
+            status_page_id=status_page_id, created_at=at, created_by=by.name, auto_resolve=False, began_at=at, times_known_by={"began_at": "person"},
         )  # fmt: skip
         incident.full_clean(exclude=MAY_BE_EMPTY)
         incident.save()
@@ -160,8 +165,10 @@ def update(incident: Incident, *, status: str, message: str, by: Actor, at: date
             return _resolve(incident, by, at, message)
         row = Update.objects.create(incident=incident, status=status, message=message, by=by.name, created_at=at)
         incident.status = status
+        if status == Incident.Status.MONITORING and incident.mitigated_at is None:  # somebody says that it works again
+            know(incident, "mitigated_at", at, "person")
         note(incident, "update", at, by=by.name, text=message, data={"status": status})
-        incident.save(update_fields=["status", "next_seq"])
+        incident.save(update_fields=["status", "mitigated_at", "times_known_by", "next_seq"])
         audit.record(
             "incident.update",
             incident,
@@ -192,9 +199,11 @@ def _resolve(incident: Incident, by: Actor, at: datetime, message: str) -> Updat
     )
     note(incident, "resolved", at, by=by.name, text=message or f"Resolved by {by.name}.")
     incident.save(update_fields=["status", "responder_status", "resolved_at", "resolved_by", "taken_over", "next_seq"])
-    own = list(Alert.objects.filter(resolved_at=None, source="incident", entity_id=str(incident.pk)))
-    if own:
-        acts.resolve(own[0], by=by, at=at)
+    # Its own alert, and those of people's incidents that were merged into it.
+    for own in Alert.objects.filter(resolved_at=None, source="incident", incident_link__incident=incident).order_by(
+        "pk"
+    ):
+        acts.resolve(own, by=by, at=at)
     audit.record("incident.resolve", incident, by=by, client_id=incident.client_id)
     incident_changed.send(Incident, incidents=[incident], at=at, change="resolved")
     return row
@@ -207,6 +216,8 @@ def reopen(incident: Incident, *, by: Actor, at: datetime, message: str = "") ->
         _, refusal = engine.move("reopen", incident.responder_status)
         if refusal:
             raise Refused(refusal)
+        if incident.merged_into_id is not None:
+            raise Refused(f"It was merged into #{incident.merged_into_id}; take its alerts out there instead.")
         if (
             incident.auto_created
             and Incident.objects.filter(
@@ -221,6 +232,7 @@ def reopen(incident: Incident, *, by: Actor, at: datetime, message: str = "") ->
             "",
         )
         incident.acknowledged_at, incident.acknowledged_by, incident.taken_over = None, "", True
+        know(incident, "mitigated_at", None, "")
         Update.objects.create(incident=incident, status=incident.status, message=message, by=by.name, created_at=at)
         note(incident, "reopened", at, by=by.name, text=message)
         incident.save()
@@ -229,31 +241,61 @@ def reopen(incident: Incident, *, by: Actor, at: datetime, message: str = "") ->
         return incident
 
 
-EDITABLE = ("title", "severity", "auto_resolve", "affected_monitor_ids")
+EDITABLE = ("title", "severity", "auto_resolve", "affected_monitor_ids", "lead", "began_at", "mitigated_at")
+TIMES = ("began_at", "mitigated_at")
+
+
+def know(incident: Incident, name: str, value: datetime | None, by: str) -> None:
+    """Set one of TIMES with how it is known; None forgets both."""
+    setattr(incident, name, value)
+    known = {k: v for k, v in incident.times_known_by.items() if k != name}
+    incident.times_known_by = {**known, name: by} if value is not None else known
 
 
 def edit(incident: Incident, changes: dict[str, Any], *, by: Actor, at: datetime) -> Incident:
-    """Change title, severity, auto_resolve or the affected monitors. Raises ValidationError at the field."""
+    """Change those of EDITABLE that are given. Raises ValidationError at the field."""
     with transaction.atomic():
         incident = _locked(incident)
         before = {k: getattr(incident, k) for k in EDITABLE if k in changes and getattr(incident, k) != changes[k]}
         for name in before:
-            setattr(incident, name, changes[name])
+            if name in TIMES:
+                know(incident, name, changes[name], "person")
+            else:
+                setattr(incident, name, changes[name])
         incident.full_clean(exclude=MAY_BE_EMPTY)
-        if "affected_monitor_ids" in before:
-            known = set(
-                Monitor.objects.filter(client=incident.client_id, pk__in=incident.affected_monitor_ids).values_list(
-                    "pk", flat=True
-                )
-            )
-            missing = [pk for pk in incident.affected_monitor_ids if pk not in known]
-            if missing:
-                raise ValidationError(
-                    {"affected_monitor_ids": f"No such monitor of this client: {', '.join(map(str, missing))}."}
-                )
+        _refuse_strangers(incident, before.keys())
+        if before.keys() & set(TIMES):
+            refused = engine.times_refused(incident.began_at, incident.mitigated_at, incident.resolved_at, at)
+            if refused:
+                raise ValidationError({k: v for k, v in refused.items() if k in before} or dict([*refused.items()][:1]))
         if before:
-            after = {k: getattr(incident, k) for k in before}
-            note(incident, "edited", at, by=by.name, text=", ".join(f"{k}: {before[k]} → {after[k]}" for k in before))
+            was, now = ({k: _word(v[k]) for k in before} for v in (before, {k: getattr(incident, k) for k in before}))
+            text = ", ".join(f"{k.removesuffix('_at').replace('_', ' ')}: {was[k]} → {now[k]}" for k in before)
+            note(incident, "edited", at, by=by.name, text=text)
             incident.save()
-            audit.record("incident.edit", incident, by=by, client_id=incident.client_id, before=before, after=after)
+            audit.record("incident.edit", incident, by=by, client_id=incident.client_id, before=was, after=now)
+            incident_changed.send(Incident, incidents=[incident], at=at, change="edited")
         return incident
+
+
+def _refuse_strangers(incident: Incident, changed: Iterable[str]) -> None:
+    """Monitors and a lead are the client's own; the lead may be one of our staff."""
+    if "affected_monitor_ids" in changed:
+        known = set(
+            Monitor.objects.filter(client=incident.client_id, pk__in=incident.affected_monitor_ids).values_list(
+                "pk", flat=True
+            )
+        )
+        missing = [pk for pk in incident.affected_monitor_ids if pk not in known]
+        if missing:
+            raise ValidationError(
+                {"affected_monitor_ids": f"No such monitor of this client: {', '.join(map(str, missing))}."}
+            )
+    if "lead" in changed and incident.lead is not None and incident.lead.client_id not in (None, incident.client_id):
+        raise ValidationError({"lead": "The lead is a contact of this client or one of our staff."})
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return value if isinstance(value, bool | list | str) else "nobody" if value is None else str(value)

@@ -2,6 +2,6 @@
 
 from django.dispatch import Signal
 
-incident_changed = (
-    Signal()
-)  # incidents=[Incident], at, change="opened" | "joined" | "acknowledged" | "updated" | "resolved" | "reopened"
+# incidents=[Incident], at, change="opened" | "joined" | "acknowledged" | "updated" | "resolved" | "reopened" | "edited";
+# a merge is "resolved" of the one and "joined" of the other, a split "opened" of the new one.
+incident_changed = Signal()

@@ -3,6 +3,7 @@
 Mistakes are collected in `portal.environment.mistakes` and named, with the cure, by `manage.py check`.
 """
 
+import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,6 +60,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.RequestId",
     "portal.middleware.Unavailable",
+    "statuspages.serving.PublicPages",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -200,6 +202,10 @@ HEARTBEAT_URL = env.text("HEARTBEAT_URL")
 DIAGNOSIS = env.choice("DIAGNOSIS", ("on", "off"), "on") == "on"
 DIAGNOSIS_RESOLVERS = env.addresses("DIAGNOSIS_RESOLVERS", "1.1.1.1,9.9.9.9")  # asked beside each probe's own
 AS_TABLE = env.file("AS_TABLE")  # whose address is this? Empty: asked by DNS
+
+# --- Status pages elsewhere ---------------------------------------------------------------------------------------------------
+PUBLISH_FOLDER = env.text("PUBLISH_FOLDER")  # below it lie the static copies of status pages; empty: none
+PUBLISH_COMMAND = shlex.split(env.text("PUBLISH_COMMAND"))  # run with a copy's folder as its last argument
 
 # --- Limits, each of them explicit ----------------------------------------------------------------------------------------
 RAW_RESULT_DAYS = env.integer("RAW_RESULT_DAYS", 7)

@@ -32,6 +32,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("alerts.urls")),
     path("", include("monitors.urls")),
+    path("", include("statuspages.urls")),
     path("", include("console.urls")),
 ]
 

@@ -5,3 +5,14 @@ from django.apps import AppConfig
 
 class StatuspagesConfig(AppConfig):
     name = "statuspages"
+
+    def ready(self) -> None:
+        from portal import residents, slots
+        from statuspages import receivers, services, subscribers
+        from statuspages.projector import Copyist, Projector
+
+        residents.register("page", Projector)
+        residents.register("page", Copyist)
+        slots.register("statuspages.times", 60, services.keep_time)
+        receivers.connect()
+        subscribers.connect()

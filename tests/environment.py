@@ -31,6 +31,8 @@ PLAIN = {
     "SMTP_PASSWORD": "",
     "SMTP_FROM": "",
     "SMTP_TLS": "none",
+    "PUBLISH_FOLDER": "",
+    "PUBLISH_COMMAND": "",
     "SLACK_WEBHOOK_URL": "",
     "HEARTBEAT_URL": "",
     "ALLOWED_HOSTS": "",

@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -20,11 +21,13 @@ from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from alerts.models import ContactChannel, EscalationPolicy, MessageTemplate
-from incidents.models import Incident
+from incidents.models import Incident, Postmortem, SlaContract, SlaReport
 from monitors.models import Diagnosis, MonitorTemplate
 from portal.clock import database_now
 from portal.models import AuditEntry, Membership, ProviderSettings, Token
 from portal.tenancy import TenantQuerySet, tenant_path_of
+from statuspages import services as pages
+from statuspages.models import Page, Publication
 from tests import cast
 
 OURS = ("portal", "alerts", "monitors", "incidents", "statuspages", "playbooks", "console")
@@ -164,6 +167,20 @@ def _incident() -> Incident:
     )
 
 
+def _postmortem() -> Postmortem:
+    return Postmortem.objects.get_or_create(incident=_incident(), defaults={"updated_at": database_now()})[0]
+
+
+def _contract() -> SlaContract:
+    return SlaContract.objects.get_or_create(service=cast.service())[0]
+
+
+def _sla_report() -> SlaReport:
+    body = {"month": "2026-10", "client_name": "Acme", "services": [], "counted_at": "2026-11-01T00:00:00Z"}
+    about = {"client": cast.acme(), "month": date(2026, 10, 1), "digest": "0" * 64}
+    return SlaReport.objects.get_or_create(**about, defaults={"body": body, "made_at": database_now()})[0]
+
+
 def _diagnosis() -> Diagnosis:
     at = database_now()
     about = {"cause": "person", "state": "done", "started_at": at, "deadline_at": at}
@@ -179,6 +196,25 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     "probes/{pk}/{verb}/": lambda: {"pk": cast.probe(cast.acme()).pk, "verb": "disable"},
     "api/v1/probes/{pk}/discovery": lambda: {"pk": cast.probe(cast.acme()).pk},
     "api/v1/probes/{pk}/discovery/accept": lambda: {"pk": cast.probe(cast.acme()).pk},
+    **{
+        f"api/v1/incidents/{{pk}}{tail}": lambda: {"pk": _incident().pk}
+        for tail in ("/merge", "/join", "/split", "/ungroup")
+    },
+    "api/v1/incidents/{pk}/postmortem": lambda: {"pk": _postmortem().incident_id},
+    "api/v1/sla-contracts/{pk}": lambda: {"pk": _contract().pk},
+    **{
+        f"api/v1/sla-reports/{{pk}}{tail}": lambda: {"pk": _sla_report().pk}
+        for tail in ("", "/recompute", "/csv", "/pdf")
+    },
+    **{
+        f"incidents/{{pk}}/{tail}/": lambda: {"pk": _incident().pk}
+        for tail in ("edit", "merge", "split", "join", "group", "ungroup", "postmortem", "postmortem/edit")
+    },
+    "incidents/{pk}/postmortem/{verb}/": lambda: {"pk": _postmortem().incident_id, "verb": "finish"},
+    "incidents/{pk}/postmortem.{kind}": lambda: {"pk": _postmortem().incident_id, "kind": "md"},
+    "sla/services/{pk}/": lambda: {"pk": cast.service().pk},
+    "sla/{pk}/{which}/": lambda: {"pk": cast.acme().pk, "which": "2026-10"},
+    "sla/{pk}/{which}.{kind}": lambda: {"pk": cast.acme().pk, "which": "2026-10", "kind": "csv"},
     "diagnoses/{pk}/": lambda: {"pk": _diagnosis().pk},
     "diagnoses/{pk}/raw.json": lambda: {"pk": _diagnosis().pk},
     "diagnoses/{pk}/{verb}/": lambda: {"pk": _diagnosis().pk, "verb": "revoke"},
@@ -288,11 +324,75 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     "clients/{pk}/": lambda: {"pk": cast.acme().pk},
 }
 
+
+def _status() -> dict[str, Any]:
+    at, on = (
+        database_now(),
+        Page.objects.get_or_create(slug="acme", defaults={"client": cast.acme(), "name": "Acme"})[0],
+    )
+    by = {"by": cast.TESTS, "at": at}
+    group = on.groups.first() or pages.save_group(on, None, name="Core", **by)
+    part = on.components.first() or pages.save_component(on, None, name="Shop", **by)
+    work = on.works.first() or pages.save_work(
+        on, None, title="Work", starts_at=at, ends_at=at + timedelta(hours=1), **by
+    )
+    about = {"kind": "email", "created_at": at, "asked_at": at, "address": "r@acme.example"}
+    reader = on.subscribers.get_or_create(address_hash="r", defaults=about)[0]
+    shown = pages.publish(_incident(), on, **by)
+    return {
+        "pk": on.pk,
+        "component": part.pk,
+        "group": group.pk,
+        "work": work.pk,
+        "reader": reader.pk,
+        "subscriber": reader.pk,
+        "incident": shown.incident_id,
+    }
+
+
+def _status_with(*names: str, **fixed: Any) -> Callable[[], dict[str, Any]]:
+    return lambda: {n: v for n, v in _status().items() if n in ("pk", *names)} | fixed
+
+
+def _published() -> dict[str, Any]:
+    on = _status()["pk"]
+    return {"pk": _incident().pk, "publication": Publication.objects.get(page=on).pk}
+
+
+ROUTES |= {
+    **{
+        f"api/v1/status-pages/{{pk}}{t}": _status_with()
+        for t in ("", "/components", "/incidents", "/works", "/subscribers", "/verify-domain")
+    },
+    **{f"api/v1/status-pages/{{pk}}/components/{{component}}{t}": _status_with("component") for t in ("", "/override")},
+    **{f"api/v1/status-pages/{{pk}}/works/{{work}}{t}": _status_with("work") for t in ("", "/move")},
+    "api/v1/status-pages/{pk}/incidents/{incident}": _status_with("incident"),
+    "api/v1/status-pages/{pk}/subscribers/{subscriber}": _status_with("subscriber"),
+    "api/v1/incidents/{pk}/publish": lambda: {"pk": _incident().pk},
+    "status_page/{pk}/incident": _status_with(),
+    **{f"status-pages/{{pk}}/{t}": _status_with() for t in ("", "edit/", "components/add/", "works/add/", "readers/")},
+    "status-pages/{pk}/{verb}/": _status_with(verb="off"),
+    "status-pages/{pk}/components/{component}/": _status_with("component"),
+    "status-pages/{pk}/components/{component}/{verb}/": _status_with("component", verb="delete"),
+    "status-pages/{pk}/groups/{group}/": _status_with("group"),
+    "status-pages/{pk}/groups/{group}/{verb}/": _status_with("group", verb="delete"),
+    **{f"status-pages/{{pk}}/works/{{work}}/{t}": _status_with("work") for t in ("", "edit/", "cancel/")},
+    "status-pages/{pk}/readers/{reader}/{verb}/": _status_with("reader", verb="remove"),
+    "incidents/{pk}/publication/": lambda: {"pk": _incident().pk},
+    "incidents/{pk}/publication/{publication}/withdraw/": _published,
+}
+
 # Addresses whose parameter is a secret, a public name, or that are not about a client's rows.
 OPEN = {
     "probe/v1/jobs/{pk}": "signed by the probe whose job it is",
     "r/{token}/": "signed over one diagnosis and its mark; it expires and can be revoked",
     "r/{token}/raw.json": "as the report it belongs to",
+    "status/{slug}/": "a public page, by its public name; for signed-in people test_public.py tries every role",
+    "status/{slug}/{rest}": "as the page it belongs to",
+    "status/{slug}/subscribe/": "public; a page that is not for everybody asks who reads (tests/statuspages/test_subscribers.py)",
+    "status/{slug}/subscribe/confirm/{token}/": "signed for one reader and purpose; it expires",
+    "status/{slug}/preferences/{token}/": "signed for one reader and purpose",
+    "status/{slug}/leave/{token}/": "signed for one reader and purpose",
     "u/{token}/": "signed for one channel and its addresses; stops or shows digests only",
     "a/{token}/": "signed for one delivery, and it expires",
     "hooks/twilio/voice/{token}/": "signed for one delivery, and Twilio's signature is checked",

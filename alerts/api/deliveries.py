@@ -34,8 +34,12 @@ class DeliverySerializer(serializers.ModelSerializer):
     type = serializers.CharField(source="notice.type")
     kind = serializers.CharField(help_text="The occasion: opened, escalated, reminder, acknowledged, recovered …")
     alert = serializers.IntegerField(source="alert_id", allow_null=True)
-    channel = serializers.IntegerField(source="channel_id")
-    channel_name = serializers.CharField(source="channel.name")
+    channel = serializers.IntegerField(
+        source="channel_id", allow_null=True, help_text="None: to a status page's reader."
+    )
+    channel_name = serializers.CharField(
+        source="channel.name", default="", help_text="Empty: to a status page's reader."
+    )
     contact = serializers.IntegerField(source="contact_id", allow_null=True)
     client = serializers.IntegerField(source="client_id", allow_null=True, help_text="Whose alert it tells.")
     carried_by = serializers.IntegerField(
@@ -103,9 +107,9 @@ class LogSerializer(serializers.ModelSerializer):
     delivery = serializers.IntegerField(source="delivery_id")
     alert = serializers.IntegerField(source="delivery.alert_id", allow_null=True)
     client = serializers.IntegerField(source="delivery.client_id", allow_null=True)
-    channel = serializers.IntegerField(source="delivery.channel_id")
-    channel_name = serializers.CharField(source="delivery.channel.name")
-    channel_type = serializers.CharField(source="delivery.channel.type")
+    channel = serializers.IntegerField(source="delivery.channel_id", allow_null=True)
+    channel_name = serializers.CharField(source="delivery.channel.name", default="")
+    channel_type = serializers.CharField(source="delivery.channel.type", default="")
     event = serializers.CharField(source="delivery.notice.event")
     type = serializers.CharField(source="delivery.notice.type")
     state = serializers.CharField(source="delivery.state", help_text="What became of the delivery in the end, so far.")

@@ -172,9 +172,9 @@ def compose(message: Message, *, sender: str, to: tuple[str, ...]) -> EmailMessa
     """The whole mail. ValueError when a header would hold what it must not."""
     letter = write(message)
     mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
-    mail["From"] = sender
+    mail["From"] = _literal(sender)
     mail["To"] = ", ".join(to)
-    mail["Subject"] = letter.subject
+    mail["Subject"] = _literal(letter.subject)
     mail["Date"] = format_datetime(timezone.now())
     mail["Message-ID"] = message_id(message)
     root = thread_id(message)
@@ -186,6 +186,8 @@ def compose(message: Message, *, sender: str, to: tuple[str, ...]) -> EmailMessa
     mail["X-Auto-Response-Suppress"] = "All"
     stop = message.link(STOP)
     if stop:
+        if message.letter:
+            mail["Precedence"] = "bulk"
         mail["List-Unsubscribe"] = f"<{stop}>"
         if stop.startswith("https://"):  # RFC 8058 allows the one click over TLS only
             mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -196,8 +198,20 @@ def compose(message: Message, *, sender: str, to: tuple[str, ...]) -> EmailMessa
     return mail
 
 
+def _literal(text: str) -> str:
+    """Text for a header in which nothing is an encoded word: `=?utf-8?q?x=0D=0ABcc:_y?=` is decoded when it is set, and
+    older Pythons write the line break that comes out of it (CVE-2024-6923). With a wide `＝` it is text like any other.
+    """
+    return text.replace("=?", "\uff1d?")
+
+
 def stoppable(message: Message, address: str) -> Message:
-    """A digest with the link that stops it; every other message as it is: nobody may stop being paged by one click."""
+    """A digest with the link that stops it; every other message as it is: nobody may stop being paged by one click.
+
+    A letter to a reader brings its own link.
+    """
+    if message.letter:
+        return message
     links = tuple(link for link in message.links if link.rel != STOP)
     if message.kind == "digest" and message.digest_of:
         url = f"{settings.BASE_URL}{unsubscribing.path(message.digest_of, address)}"

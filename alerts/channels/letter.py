@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.template.loader import render_to_string
+from django.utils.safestring import mark_safe
 
 from alerts.channels.wording import (
     buttons,
@@ -32,6 +33,8 @@ SUBJECT: Final = 78
 WHERE: Final = 50  # of the subject: a long name must leave room for the cause
 LEAD, CAUSE, VALUE, MOST_ROWS, MOST_LINES = 160, 1000, 600, 20, 50
 DECIDING: Final = ("approve", "acknowledge")
+READY: Final = 150  # a ready-made subject: its end names the status
+PRESSED: Final = ("confirm", "open")  # of a ready-made letter's links, what is a button
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,35 @@ class Letter:
 
 
 def write(message: Message) -> Letter:
-    """The letter for a message."""
+    """The letter for a message; a ready-made one gets its frame and links."""
+    if message.letter:
+        return ready(message)
     context = _context(message)
     return Letter(
         subject=subject(message),
         text=render_to_string("alerts/mail.txt", context).strip() + "\n",
         html=render_to_string("alerts/mail.html", context),
+    )
+
+
+def ready(message: Message) -> Letter:
+    """What another app wrote (`html` is finished, and clean), with the reader's links below it."""
+    said, links = message.letter, message.links
+    subject, main = cut(one_line(said["subject"]), READY), links[0] if links and links[0].rel in PRESSED else None
+    context = {
+        "subject": subject,
+        "text": said["text"],
+        "html": mark_safe(said["html"]),  # noqa: S308 - portal.markup's, and autoescaped templates'
+        "accent": COLOURS.get(said.get("tone", ""), COLOURS["info"]),
+        "main": main,
+        "links": [link for link in links if link is not main],
+        "footer": one_line(said.get("footer", "")),
+        "language": said.get("language", "en"),
+    }
+    return Letter(
+        subject=subject,
+        text=render_to_string("alerts/letter.txt", context).strip() + "\n",
+        html=render_to_string("alerts/letter.html", context),
     )
 
 

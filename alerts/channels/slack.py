@@ -269,6 +269,8 @@ def content_of(message: Message, *, interactive: bool = False) -> dict[str, Any]
 
     `interactive`: the Acknowledge button carries the token and acts in Slack, instead of opening a page.
     """
+    if message.letter:
+        return _ready(message)
     pressed = message.acknowledge_token if interactive and message.open else ""
     about = counts(message) if message.lines else message.where or one_line(message.title)
     cause = "" if message.lines else " — ".join(filter(None, (message.extent, first_line(message))))
@@ -284,6 +286,18 @@ def content_of(message: Message, *, interactive: bool = False) -> dict[str, Any]
         "unfurl_media": False,
         "attachments": [{"color": COLOURS[message.tone], "fallback": fit(headline, TEXT), "blocks": blocks}],
     }
+
+
+def _ready(message: Message) -> dict[str, Any]:
+    """What another app wrote, as plain text, with its links as buttons."""
+    said = message.letter
+    subject, tone = one_line(said["subject"]), said.get("tone", "")
+    blocks: list[dict[str, Any]] = [{"type": "section", "text": plain(said["text"], SECTION)}, *_end(message)]
+    return {
+        "text": f"{SLACK_EMOJI.get(tone, SLACK_EMOJI['info'])} {fit(subject, TEXT)}",
+        "mrkdwn": False, "unfurl_links": False, "unfurl_media": False,
+        "attachments": [{"color": COLOURS.get(tone, COLOURS["info"]), "fallback": fit(subject, TEXT), "blocks": blocks}],
+    }  # fmt: skip
 
 
 def _updating(content: dict[str, Any], message: Message) -> dict[str, Any]:

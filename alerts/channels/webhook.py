@@ -193,7 +193,8 @@ def body_of(message: Message) -> bytes:
         body = _json(_shortened(content, limit))
         if len(body) <= MOST_BYTES:
             return body
-    bare = {**content, "alert": None, "verdict": {"summary": "", "layer": "unknown", "confidence": 0}}
+    unsaid = {} if message.letter else {"alert": None, "verdict": {"summary": "", "layer": "unknown", "confidence": 0}}
+    bare = {**content, **unsaid}
     return _json(_shortened(bare, 120))
 
 

@@ -130,6 +130,7 @@ class Notice(models.Model):
         QUOTA = "quota", "Quota"
         TEST = "test", "Test"
         CHANNEL_DEAD = "channel_dead", "Channel failed"
+        NEWS = "news", "To readers of a status page"
 
     tenant_path = "client"
     objects = TenantManager()

@@ -32,7 +32,7 @@ class Delivery(models.Model):
     seq = models.IntegerField(default=0, help_text="The notice's, copied: order per alert and destination.")
     kind = models.CharField(max_length=16, help_text="The notice's, copied.")
     destination_key = models.CharField(max_length=60)
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
+    channel = models.ForeignKey(Channel, models.CASCADE, null=True, related_name="deliveries")
     contact = models.ForeignKey("portal.Contact", models.SET_NULL, null=True, related_name="+")
     client = models.ForeignKey("portal.Client", models.CASCADE, null=True, related_name="+")
     via = models.CharField(max_length=200, blank=True, help_text="What asked for it: the trigger, the contact's rule.")
@@ -86,7 +86,7 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.notice_id} → {self.channel}"
+        return f"{self.notice_id} → {self.channel or self.destination_key}"
 
 
 TOLD = ("delivered", "unknown", "gathered")

@@ -23,7 +23,7 @@ KINDS = {
     **dict(Notice.Kind.choices), "opened": "Something broke", "raised": "It became worse", "recovered": "It recovered", "updated": "An update",
     "digest": "Several in one", "escalated": "Nobody took it: next level", "reminder": "Reminder: nobody has it", "acknowledged": "Somebody has it",
     "exhausted": "Nobody answered at all", "shift": "A turn began", "canary": "Weekly test", "quota": "Quota nearly used", "test": "Test button",
-    "channel_dead": "A channel failed",
+    "channel_dead": "A channel failed", "news": "News of a status page",
 }  # fmt: skip
 
 
@@ -51,8 +51,9 @@ def deliveries(request: HttpRequest) -> HttpResponse:
                 "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()],
                 "tone": TONES.get(d.state, "unknown"),
                 "kind": KINDS.get(d.kind, d.kind),
-                "may": viewer.may(WRITE, d.channel.client_id),
-                "may_retry": d.state in RETRIABLE and viewer.may(WRITE, d.channel.client_id),
+                "may": viewer.may(WRITE, d.channel.client_id if d.channel else d.client_id),
+                "may_retry": d.state in RETRIABLE
+                and viewer.may(WRITE, d.channel.client_id if d.channel else d.client_id),
             }
             for d in shown
         ],
@@ -74,7 +75,7 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
     row = visit.found(Delivery.objects.for_user(request).select_related("channel"), pk)
     if not visit.pressed(request):
         return redirect("deliveries")
-    visit.require(request, WRITE, row.channel)
+    visit.require(request, WRITE, row.channel or row.client_id)
     return visit.act(
         request,
         reverse("deliveries"),

@@ -16,8 +16,9 @@ from alerts.models import Alert, Channel, Conversation, Delivery
 from console.pages import visit
 from console.pages.alert import TONES
 from console.pages.overview import shape_of, word_of
-from incidents import engine, services
+from incidents import engine, joining, parents, postmortems, services
 from incidents.models import Incident
+from incidents.timeline import changes
 from monitors.models import Monitor
 from portal.audit import Actor
 from portal.clock import database_now
@@ -34,8 +35,18 @@ STORY_TONES = {
     "alert_resolved": "up",
     "resolved": "up",
     "reopened": "degraded",
+    "merged": "info",
+    "left": "unknown",
+    "grouped": "info",
+    "ungrouped": "unknown",
+    "published": "info",
+    "withdrawn": "unknown",
+    "postmortem": "unknown",
 }
-PEOPLE = frozenset(("acknowledged", "update", "reopened", "edited"))
+STATE_TONES = {"down": "down", "degraded": "degraded", "up": "up", "maintenance": "maintenance"}
+PEOPLE = frozenset((
+    "acknowledged", "update", "reopened", "edited", "merged", "left", "grouped", "ungrouped", "published", "withdrawn", "postmortem",
+))  # fmt: skip
 MOST = 300
 
 
@@ -56,25 +67,51 @@ class UpdateForm(forms.Form):
         self.fields["status"].choices = [(s, Incident.Status(s).label) for s in ahead]  # type: ignore[attr-defined]
 
 
+class ParentUpdateForm(UpdateForm):
+    """An update on what is behind several clients' incidents, which their own records may take over."""
+
+    copy_to = forms.ModelMultipleChoiceField(
+        Incident.objects.none(),
+        required=False,
+        label="Say the same to these clients",
+        widget=forms.CheckboxSelectMultiple,
+        help_text="The words go to their incidents as they are: name nobody else in them.",
+    )
+
+    def __init__(self, incident: Incident, *args: Any, **kwargs: Any) -> None:
+        super().__init__(incident, *args, **kwargs)
+        field: Any = self.fields["copy_to"]
+        field.queryset = (
+            incident.children.filter(resolved_at=None).select_related("client").order_by("client__name", "pk")
+        )
+        field.label_from_instance = lambda c: f"{c.client.name} · {c.title}"
+
+
 @visit.page
 def incident(request: HttpRequest, pk: int) -> HttpResponse:
     """`/incidents/2/?show=people`; a POST is an update."""
     viewer = viewer_of(request)
-    i = visit.found(Incident.objects.for_user(viewer).select_related("client", "service", "parent"), pk)
-    form = UpdateForm(i, request.POST if request.method == "POST" else None)
+    rows = Incident.objects.for_user(viewer).select_related("client", "service", "parent", "lead", "merged_into")
+    i = visit.found(rows, pk)
+    children = list(Incident.objects.for_user(viewer).filter(parent=i).select_related("client").order_by("pk")[:MOST])
+    kind = ParentUpdateForm if any(c.resolved_at is None for c in children) else UpdateForm
+    form = kind(i, request.POST if request.method == "POST" else None)
     if request.method == "POST":
         visit.require(request, WRITE, i)
         if form.is_valid():
             try:
-                services.update(i, **form.cleaned_data, by=Actor.of(request), at=database_now())
+                missed = told(i, form.cleaned_data, Actor.of(request))
             except Refused as refusal:
                 form.add_error(None, str(refusal))
             else:
                 messages.success(request, "The update is on the record.")
+                for sentence in missed:
+                    messages.warning(request, f"Not copied to {sentence}")
                 return redirect("incident", pk=pk)
     alerts = list(Alert.objects.for_user(viewer).filter(incident_link__incident=i).order_by("-pk")[:100])
     show = request.GET.get("show", "")
     affected = {m.pk: m for m in Monitor.objects.for_user(viewer).filter(pk__in=i.affected_monitor_ids)}
+    may_write, is_open = viewer.may(WRITE, i.client_id), i.resolved_at is None
     context = {
         "problems": None,
         "incident": i,
@@ -89,12 +126,30 @@ def incident(request: HttpRequest, pk: int) -> HttpResponse:
         "kinds": KINDS,
         "show": show,
         "may_ack": viewer.may(ACK, i.client_id),
-        "may_write": viewer.may(WRITE, i.client_id),
-        "is_resolved": i.resolved_at is not None,
+        "may_write": may_write,
+        "is_resolved": not is_open,
+        "moments": postmortems.moments(i),
+        "children": children,
+        "parent": i.parent if i.parent is not None and viewer.msp_role else None,
+        "merged": list(Incident.objects.for_user(viewer).filter(merged_into=i).order_by("pk")[:50]),
+        "undo": joining.can_undo(i, alerts) if may_write and is_open else [],
+        "may_split": may_write and is_open and len(alerts) > 1,
+        "may_group": bool(viewer.msp_role) and viewer.may(WRITE, None) and is_open,
+        "publication_url": f"/incidents/{i.pk}/publication/",
     }
     return visit.show(
         request, "console/incident.html", context, visit.wanted(request, "live"), status=400 if form.is_bound else 200
     )
+
+
+def told(i: Incident, said: dict[str, Any], by: Actor) -> list[str]:
+    """Post the update; on a parent also to the chosen children. Returns what was not copied, as sentences."""
+    at, copy_to = database_now(), said.get("copy_to", ())
+    about = {"status": said["status"], "message": said["message"], "by": by, "at": at}
+    if copy_to:
+        return parents.update(i, copy_to=copy_to, **about)
+    services.update(i, **about)
+    return []
 
 
 def tickets(alerts: list[Alert], viewer: Any) -> list[tuple[Channel, list[str]]]:
@@ -114,7 +169,7 @@ def tickets(alerts: list[Alert], viewer: Any) -> list[tuple[Channel, list[str]]]
 
 
 def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[dict[str, Any]]:
-    """What people and the machine did, merged with the pages sent, newest first."""
+    """What people and the machine did, merged with the pages sent and the monitors' changes of state, newest first."""
     story: list[dict[str, Any]] = []
     for e in i.timeline.order_by("-seq")[:MOST]:
         person = e.kind in PEOPLE or (e.kind in ("opened", "resolved") and e.by not in ("", "Watchkeeper"))
@@ -138,6 +193,9 @@ def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[d
             story.append(
                 {"at": d.finished_at or d.created_at, "seq": 0, "tone": TONES.get(d.state, "unknown"), "delivery": d}
             )
+    if show in ("", "machine"):
+        for c in changes(i, Monitor.objects.for_user(viewer))[:MOST]:
+            story.append({"at": c.at, "seq": 0, "tone": STATE_TONES.get(c.to_state, "unknown"), "change": c})
     return sorted(story, key=lambda e: (e["at"], e["seq"]), reverse=True)
 
 

@@ -7,42 +7,57 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from console.pages import visit
-from incidents import services
+from incidents import parents, services
 from incidents.models import Incident
 from monitors.models import Monitor
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.models import Client, Service
-from portal.tenancy import WRITE, viewer_of
+from portal.tenancy import ACK, WRITE, viewer_of
 
 STATUSES = (("open", "Open"), ("", "All"), ("resolved", "Resolved"))
 
 
 @visit.page
 def incident_list(request: HttpRequest) -> HttpResponse:
-    """`/incidents/?status=open|resolved&client=&q=`"""
+    """`/incidents/?status=open|resolved&severity=&client=&service=&mine=1&q=`"""
     viewer = viewer_of(request)
-    wish = request.GET
-    rows = Incident.objects.for_user(viewer).select_related("client", "service")
+    every = Incident.objects.for_user(viewer).select_related("client", "service", "lead")
+    shown, newer, older = visit.cut(request, filtered(every, request.GET, request.user))
+    services_seen = Service.objects.for_user(viewer).filter(incidents__isnull=False).select_related("client").distinct()
+    may_group = bool(viewer.msp_role) and viewer.may(WRITE, None)
+    context = {
+        "rows": shown, "newer_url": newer, "older_url": older, "statuses": STATUSES, "get": request.GET, "severities": Incident.Severity.choices,
+        "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:500]), "may_add": visit.may_any(request, WRITE),
+        "services": list(services_seen.order_by("client__name", "name")[:300]), "may_group": may_group,
+        "proposed": len(parents.proposals()) if may_group and not getattr(request, "htmx", None) else 0,
+        "may_ack": {i.client_id for i in shown if viewer.may(ACK, i.client_id)},
+        "filters": {k: v for k, v in request.GET.items() if k not in ("before", "after") and v},
+    }  # fmt: skip
+    return visit.show(request, "console/incident_list.html", context, visit.wanted(request, "live"))
+
+
+def filtered(rows: QuerySet[Incident], wish: Any, user: Any) -> QuerySet[Incident]:
+    """The rows that the address asks for; what it does not understand matches nothing. Mine: I lead it, or I acknowledged it."""
     if wish.get("status") == "open":
         rows = rows.filter(resolved_at=None)
     elif wish.get("status") == "resolved":
         rows = rows.exclude(resolved_at=None)
-    if wish.get("client"):
-        rows = rows.filter(client_id=visit.whole(wish["client"]) or 0)
+    if wish.get("severity"):
+        rows = rows.filter(severity=wish["severity"])
+    for key, column in (("client", "client_id"), ("service", "service_id")):
+        if wish.get(key):
+            rows = rows.filter(**{column: visit.whole(wish[key]) or 0})
+    if wish.get("mine"):
+        rows = rows.filter(Q(lead__user=user) | Q(acknowledged_by__in={str(user), user.email} - {""}))
     if wish.get("q", "").strip():
         rows = rows.filter(title__icontains=wish["q"].strip()[:200])
-    shown, newer, older = visit.cut(request, rows)
-    context = {
-        "rows": shown, "newer_url": newer, "older_url": older, "statuses": STATUSES, "get": wish,
-        "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:500]), "may_add": visit.may_any(request, WRITE),
-        "filters": {k: v for k, v in wish.items() if k not in ("before", "after") and v},
-    }  # fmt: skip
-    return visit.show(request, "console/incident_list.html", context, visit.wanted(request, "live"))
+    return rows
 
 
 class IncidentForm(forms.Form):

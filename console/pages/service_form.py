@@ -20,6 +20,7 @@ from incidents.models import Incident, ServiceRules
 from portal.audit import Actor
 from portal.models import Client, Service
 from portal.tenancy import WRITE, viewer_of
+from statuspages.models import Page
 
 
 class ServiceForm(forms.Form):
@@ -39,6 +40,11 @@ class ServiceForm(forms.Form):
         choices=[("", "By the alert's"), *Incident.Severity.choices], required=False, label="Severity of its incidents"
     )
 
+    auto_publish_page = forms.ModelChoiceField(
+        Page.objects.none(), required=False, empty_label="None: a person publishes them", label="Status page of its incidents",
+        help_text="They stand there once confirmed; where a person has to confirm, they wait on the incident's page.",
+    )  # fmt: skip
+
     def __init__(self, request: HttpRequest, row: Service | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         fields: Any = self.fields
@@ -54,6 +60,12 @@ class ServiceForm(forms.Form):
                 self.initial["escalation_policy"] = None
                 fields["escalation_policy"].help_text = NOT_YOURS
         fields["escalation_policy"].queryset = policies
+        pages, chosen = Page.objects.for_user(request).order_by("name"), self.initial.get("auto_publish_page")
+        if row is not None:
+            pages = pages.filter(Q(client=None) | Q(client=row.client_id))
+        fields["auto_publish_page"].queryset = pages
+        if chosen and not pages.filter(pk=chosen).exists():
+            del fields["auto_publish_page"]  # a page of ours that they do not see: it stays
 
 
 @visit.page
@@ -85,7 +97,9 @@ def _worked(request: HttpRequest, row: Service | None) -> HttpResponse:
         given = dict(form.cleaned_data)
         if row is None:
             visit.require(request, WRITE, given["client"].pk)
-        own = {name: given.pop(name) for name in rules.FIELDS}
+        own = {name: given.pop(name) for name in rules.FIELDS if name in given}
+        if own.get("auto_publish_page") is not None:
+            own["auto_publish_page"] = own["auto_publish_page"].pk
         policy = [] if form.fields["escalation_policy"].disabled else [given["escalation_policy"]]
         del given["escalation_policy"]
         try:

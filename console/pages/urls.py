@@ -17,7 +17,7 @@ from console.pages import (
     diagnosis,
     discovery,
     incident,
-    incident_list,
+    incident_urls,
     integrations,
     maintenance,
     message_templates,
@@ -40,6 +40,7 @@ from console.pages import (
     silences,
     simulate,
     site_new,
+    status_urls,
     triggers,
 )
 
@@ -70,9 +71,8 @@ urlpatterns = [
     path("diagnoses/<int:pk>/<str:verb>/", diagnosis.press, name="diagnosis_press"),
     path("r/<str:token>/", report.report, name="report"),
     path("r/<str:token>/raw.json", report.raw, name="report_raw"),
-    path("incidents/", incident_list.incident_list, name="incidents"),
-    path("incidents/add/", incident_list.add, name="incident_add"),
-    path("incidents/<int:pk>/", incident.incident, name="incident"),
+    *status_urls.urlpatterns,
+    *incident_urls.PATHS,
     path("incidents/<int:pk>/<str:verb>/", incident.press, name="incident_press"),
     path("deliveries/", deliveries.deliveries, name="deliveries"),
     path("deliveries/<int:pk>/retry/", deliveries.retry, name="delivery_retry"),

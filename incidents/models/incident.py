@@ -50,6 +50,29 @@ class Incident(models.Model):
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=200, blank=True)
     last_alert_at = models.DateTimeField(null=True)
+    lead = models.ForeignKey(
+        "portal.Contact",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="led_incidents",
+        help_text="Who leads the response.",
+    )
+    merged_into = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="merged",
+        help_text="Resolved because another incident carries on with it.",
+    )
+    began_at = models.DateTimeField(
+        null=True, blank=True, help_text="The first failing check; a person may correct it."
+    )
+    mitigated_at = models.DateTimeField(null=True, blank=True, help_text="When readers no longer felt it.")
+    times_known_by = models.JSONField(
+        default=dict, blank=True, help_text="How each of the times is known: check, alert, person …"
+    )
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.CharField(max_length=200, blank=True)
     resolved_at = models.DateTimeField(null=True)

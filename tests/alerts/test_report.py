@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -189,6 +190,16 @@ def test_recovery_goes_to_those_who_were_told_and_to_nobody_else(ops):
         stage.ends(row, "permanent" if row.channel_id == broken.pk else "delivered", T, error="gone")
     tell(well(7, later(1)))
     assert [(d.channel.name, d.kind) for d in stage.rows(alert) if d.kind == "recovered"] == [("ops", "recovered")]
+
+
+def test_after_a_long_cut_of_our_own_line_people_hear_from_when_to_when(ops):
+    """The page about the observer could not leave: its line was what had failed. What is well again says so all the same."""
+    ours = {"source": "probe", "condition": "blind", "event": "blind", "entity_type": "probe"}
+    (alert,) = tell(replace(failing(7), **ours))
+    for row in stage.claim(T):
+        stage.ends(row, "permanent", T, error="no way out")
+    tell(replace(well(7, later(15)), **ours))
+    assert told(alert) == [("opened", "failed"), ("recovered", "pending")]
 
 
 def test_a_down_that_was_not_sent_yet_is_dropped_with_its_recovery(ops):

@@ -12,6 +12,7 @@ LISTS = (
     "/",
     "/monitors/",
     "/probes/",
+    "/sla/",
     "/alerts/",
     "/incidents/",
     "/deliveries/",
@@ -28,6 +29,7 @@ LISTS = (
     "/simulate/",
     "/maintenance/",
     "/monitor-templates/",
+    "/status-pages/",
 )
 FORMS = (
     "/monitors/add/",
@@ -48,6 +50,7 @@ FORMS = (
     "/monitors/several/",
     "/sites/add/",
     "/monitor-templates/add/",
+    "/status-pages/add/",
     "/integrations/add/?kind=generic&sample=zabbix",
 )
 

@@ -66,7 +66,9 @@ def test_five_times_every_task_two_beats_and_many_workers(
     verdict.holds()
     assert verdict.repeats == 0
     assert changes == [3] * SITES, "pending to up, up to down, down to up"
-    assert not checker.double_checks(timedelta(seconds=INTERVAL / 2 - 0.5))  # going back to its place, a look may come halfway
+    assert not checker.double_checks(
+        timedelta(seconds=INTERVAL / 2 - 0.5)
+    )  # going back to its place, a look may come halfway
     assert Result.objects.count() <= site.hits <= Result.objects.count() + SITES, "a check was made and thrown away"
     alerts = Alert.objects.filter(entity_type="monitor", entity_id__in=[str(m.pk) for m in monitors])
     assert alerts.count() == SITES
@@ -105,7 +107,9 @@ def test_a_worker_whose_clock_is_two_hours_ahead(plant: Plant, receiver: Receive
     assert not Attempt.objects.filter(outcome="lost").exists(), "a living worker's lease was taken"
     assert Worker.objects.count() == 4, "a living worker was taken for dead"
     assert not Result.objects.filter(ts__gt=database_now() + timedelta(minutes=1)).exists()
-    assert not checker.double_checks(timedelta(seconds=INTERVAL / 2 - 0.5))  # going back to its place, a look may come halfway
+    assert not checker.double_checks(
+        timedelta(seconds=INTERVAL / 2 - 0.5)
+    )  # going back to its place, a look may come halfway
     acts.acknowledge_all(list(Alert.objects.filter(pk__in=alerts)), by=cast.TESTS, at=database_now())
     receiver.behave(refusing)
     waiting.update(next_attempt_at=database_now())

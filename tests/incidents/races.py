@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from alerts import acts
 from alerts.models import Alert
-from incidents import services
-from incidents.models import Incident, TimelineEntry, Update
+from incidents import joining, services
+from incidents.models import Incident, IncidentAlert, TimelineEntry, Update
 from portal.audit import Actor
 from portal.errors import Refused
 from tests import cast
@@ -69,3 +69,51 @@ def _holds(incident: Incident, answers: dict[str, str], story: str) -> None:
     if answers.get("acknowledge") == "" and not ends:
         late = Alert.objects.filter(incident_id=incident.pk, resolved_at=None, status="open").count()
         assert late <= kinds.count("joined"), f"{story}: an open alert of an acknowledged incident pages on"
+
+
+def clash(seed: int, other: str) -> None:
+    """A merge of one incident into another, and something else to the first, at the same moment."""
+    number = 50_000 + seed * 10
+    alert, second = tell(down(number), down(number + 1))
+    a, b = (Incident.objects.get(pk=x.incident_id) for x in (alert, second))
+    service = cast.service(name=f"Clash {seed} {other}") if other == "join" else None
+    if service is not None:
+        Incident.objects.filter(pk=a.pk).update(cause_key=f"service:{service.pk}")
+    by = Actor("Ana")
+    acting: dict[str, Callable[[], object]] = {
+        "recover": lambda: tell(well(number, later(1))),
+        "acknowledge": lambda: services.acknowledge(a, by=by, at=later(1)),
+        "acknowledge alert": lambda: acts.acknowledge(alert, by=by, at=later(1)),
+        "join": lambda: tell(down(number + 2, later(1), service_id=service.pk if service else None)),
+        "merge back": lambda: joining.merge(b, a, by=by, at=later(1)),
+    }
+    hands = (lambda: joining.merge(a, b, by=by, at=later(1)), acting[other])
+
+    def act(n: int) -> str:
+        try:
+            hands[n]()
+        except Refused as refusal:
+            return str(refusal)
+        return ""
+
+    answers = abreast(act, 2)
+    story = f"seed {seed}, {other}: {answers}"
+    for one in (a, b):
+        one.refresh_from_db()
+        entries = list(TimelineEntry.objects.filter(incident=one).order_by("seq"))
+        assert [e.seq for e in entries] == list(range(1, len(entries) + 1)), story
+        assert [e.kind for e in entries].count("resolved") == (1 if one.resolved_at else 0), story
+        assert Update.objects.filter(incident=one, status="resolved").count() == (1 if one.resolved_at else 0), story
+    linked = dict(IncidentAlert.objects.filter(incident__in=[a, b]).values_list("alert_id", "incident_id"))
+    said = dict(Alert.objects.filter(pk__in=linked).values_list("pk", "incident_id"))
+    assert linked == said, story
+    merged = [(x, y) for x, y in ((a, b), (b, a)) if x.merged_into_id == y.pk]
+    assert len(merged) <= 1, f"{story}: each into the other"
+    for gone, stays in merged:
+        assert not IncidentAlert.objects.filter(incident=gone).exists(), f"{story}: left behind"
+        assert stays.resolved_at is None, story
+    if other == "recover":
+        assert a.resolved_at is not None, story
+        assert bool(answers[0]) == (not merged), f"{story}: either the machine or the merge"
+    if other == "merge back":
+        assert sorted(map(bool, answers)) == [False, True], story

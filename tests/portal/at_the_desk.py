@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from django.test import Client as Browser
 
@@ -25,7 +25,16 @@ from alerts.models import (
     Step,
     Trigger,
 )
-from incidents.models import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
+from incidents.models import (
+    Incident,
+    IncidentAlert,
+    Postmortem,
+    ServiceRules,
+    SlaContract,
+    SlaReport,
+    TimelineEntry,
+    Update,
+)
 from monitors.models import (
     Baseline,
     Battery,
@@ -50,6 +59,16 @@ from portal.models import (
     Token,
     User,
     Worker,
+)
+from statuspages.models import (
+    Component,
+    ComponentGroup,
+    Page,
+    Projection,
+    Publication,
+    ScheduledWork,
+    Subscriber,
+    WorkUpdate,
 )
 from tests import cast
 
@@ -163,6 +182,28 @@ def fill(number: int = 0) -> dict[type, object]:
     Update.objects.create(incident=incident, status="investigating", message="We look", created_at=at)
     TimelineEntry.objects.create(incident=incident, seq=1, at=at, kind="opened", text="shop is down")
     ServiceRules.objects.get_or_create(service=service)
+    Postmortem.objects.create(incident=incident, body="# Learned", updated_at=at)
+    SlaContract.objects.get_or_create(service=service)
+    SlaReport.objects.create(
+        client=acme, month=date(2026, 10, 1), digest=f"{number:064}", body={"services": []}, made_at=at
+    )
+    page = Page.objects.create(client=acme, name=f"status {number}", slug=f"status-{number}")
+    Component.objects.create(page=page, name="Shop")
+    ComponentGroup.objects.create(page=page, name="Core")
+    Projection.objects.create(page=page)
+    Publication.objects.create(page=page, incident=incident, published_at=at)
+    work = ScheduledWork.objects.create(
+        page=page, title="Upgrade", starts_at=at, ends_at=at + timedelta(hours=1), created_at=at
+    )
+    WorkUpdate.objects.create(work=work, status="scheduled", created_at=at)
+    Subscriber.objects.create(
+        page=page,
+        kind="email",
+        address="hidden-word@acme.example",
+        address_hash=f"{number:064}",
+        created_at=at,
+        asked_at=at,
+    )
     Worker.objects.create(id=f"w{number}", role="probe", host="here", pid=1, started_at=at, seen_at=at)
     Slot.objects.create(name="job", slot=number, taken_by="w", taken_at=at)
     IdempotencyKey.objects.create(token="t", key=f"{number}", request_hash="-")

@@ -1,0 +1,90 @@
+"""Who may read a page that asks for a password? Whoever said it within twelve hours: a signed cookie, of this page alone.
+
+It is the only cookie that public pages know, and holds neither the password nor anything of the reader. It ends when the
+password changes. Wrong ones are counted in the process, by address and by page, so that guessing gets nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from urllib.parse import urlsplit
+
+from django.core import signing
+from django.http import HttpRequest
+
+HOURS = 12
+WINDOW = 300.0  # seconds
+MOST_OF_AN_ADDRESS, MOST_OF_A_PAGE = 20, 300
+REMEMBERED = 5000
+_signer = signing.TimestampSigner(salt="statuspages.gate")
+
+
+def cookie_name(page_id: int) -> str:
+    """Of this page's cookie."""
+    return f"page-{page_id}"
+
+
+def _about(page_id: int, password_hash: str) -> str:
+    return f"{page_id}.{hashlib.sha256(password_hash.encode()).hexdigest()[:24]}"
+
+
+def pass_for(page_id: int, password_hash: str) -> str:
+    """What the cookie holds."""
+    return _signer.sign(_about(page_id, password_hash))
+
+
+def holds(cookie: str, page_id: int, password_hash: str) -> bool:
+    """Is it ours, of this page, under its present password, and not older than twelve hours?"""
+    try:
+        return _signer.unsign(cookie, max_age=HOURS * 3600) == _about(page_id, password_hash)
+    except signing.BadSignature:
+        return False
+
+
+def same_site(request: HttpRequest) -> bool:
+    """Did this page's own form send it? Browsers say so; what says nothing is no browser and carries no cookies."""
+    said = request.headers.get("Sec-Fetch-Site")
+    if said is not None:
+        return said in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.META.get("HTTP_HOST", "")
+
+
+class Tries:
+    """Wrong passwords of the last minutes, by key."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.seen: OrderedDict[object, tuple[float, int]] = OrderedDict()
+
+    def count(self, key: object) -> int:
+        """How many within the window."""
+        began, n = self.seen.get(key, (0.0, 0))
+        return n if time.monotonic() - began < WINDOW else 0
+
+    def add(self, *keys: object) -> None:
+        """One more of each."""
+        with self.lock:
+            for key in keys:
+                n = self.count(key)
+                began = self.seen[key][0] if n else time.monotonic()
+                self.seen[key] = (began, n + 1)
+                self.seen.move_to_end(key)
+            while len(self.seen) > REMEMBERED:
+                self.seen.popitem(last=False)
+
+
+tries = Tries()
+
+
+def too_often(page_id: int, address: str) -> bool:
+    """Has this address, or everybody together, been wrong too often?"""
+    return tries.count((page_id, address)) >= MOST_OF_AN_ADDRESS or tries.count(page_id) >= MOST_OF_A_PAGE
+
+
+def wrong(page_id: int, address: str) -> None:
+    """Somebody said a wrong password."""
+    tries.add((page_id, address), page_id)
