@@ -137,6 +137,8 @@ def _never_heard(row: Delivery) -> str:
     before = Delivery.objects.filter(alert_id=row.alert_id, destination_key=row.destination_key, seq__lt=row.seq)
     if before.filter(state__in=["delivered", "unknown", "gathered"]).exists():
         return ""
+    if before.filter(alert__source="probe", state="failed").exists():  # our own line was what had failed: see `telling`
+        return ""
     return "The failure never reached this channel, so its recovery is not told."
 
 

@@ -200,6 +200,7 @@ def test_after_a_long_cut_of_our_own_line_people_hear_from_when_to_when(ops):
         stage.ends(row, "permanent", T, error="no way out")
     tell(replace(well(7, later(15)), **ours))
     assert told(alert) == [("opened", "failed"), ("recovered", "pending")]
+    assert [d.kind for d in stage.drain(later(16))] == ["recovered"]
 
 
 def test_a_down_that_was_not_sent_yet_is_dropped_with_its_recovery(ops):
