@@ -242,7 +242,7 @@ def ready(at: datetime) -> list[int]:
 
 def half_told() -> dict[int, int]:
     """Diagnoses that some probes have answered and others not yet, with how many have. None in a storm."""
-    if Diagnosis.objects.filter(state=GATHERING).count() > FEW:
+    if not 0 < Diagnosis.objects.filter(state=GATHERING).count() <= FEW:
         return {}
     answered = Battery.objects.filter(diagnosis__state=GATHERING, state__in=ANSWERED).order_by()
     return {pk: n for pk, n in answered.values_list("diagnosis").annotate(n=Count("pk")) if n > 1}

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from monitors.checks.base import safe_sentence
+from monitors.checks.connection import reading_context
 
 VARIABLE = "WATCHKEEPER_PROBE_DISCOVERY"
 SMALLEST_PREFIX = 22  # 1,022 addresses; of a larger subnet only the part around ourselves is looked at
@@ -197,7 +198,7 @@ async def _ports(found: dict[str, Found]) -> None:
 async def _try(host: Found, port: int) -> None:
     try:
         async with asyncio.timeout(PORT_SECONDS):
-            context = _any_certificate() if PORTS[port] == "https" else None
+            context = reading_context() if PORTS[port] == "https" else None
             reader, writer = await asyncio.open_connection(host.address, port, ssl=context)
     except ssl.SSLError:
         host.ports[port] = ""  # something listens, though it does not speak our TLS
@@ -221,13 +222,6 @@ async def _said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, addr
         writer.write(f"GET / HTTP/1.0\r\nHost: {address}\r\nUser-Agent: watchkeeper-probe\r\n\r\n".encode())
         return title_of(await reader.read(16_384))
     return ""
-
-
-def _any_certificate() -> ssl.SSLContext:
-    """To see what is there, not to trust it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 async def _names(found: dict[str, Found]) -> None:
