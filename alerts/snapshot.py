@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from alerts import engine
+from alerts import engine, linking
 from alerts.facts import Names, portal_url
 from alerts.models import Alert, Notice
 
@@ -65,6 +65,7 @@ def notice(
         links.insert(
             0, {"rel": "acknowledge", "label": "Acknowledge", "url": portal_url(f"/alerts/{a.pk}/#acknowledge")}
         )
+        links = linking.attached(a) + links
     if a.links.get("report"):
         links.append(_report_link(a))
     incident = {}

@@ -243,7 +243,7 @@ def enough_approvers(required: int, approvers: Collection[int], requester: int |
 
 # --- Moves --------------------------------------------------------------------------------------------------------------
 MOVES: Final[Mapping[str, frozenset[str]]] = {
-    "blocked": frozenset({"awaiting_approval", "approved", "void", "denied"}),
+    "blocked": frozenset({"dry_run", "awaiting_approval", "approved", "void", "denied"}),
     "awaiting_approval": frozenset({"approved", "denied", "expired", "void"}),
     "approved": frozenset({"running", "blocked", "void", "denied", "expired"}),
     "running": frozenset({"verifying", "failed", "rolled_back", "outcome_unknown"}),

@@ -17,6 +17,7 @@ from django.db import transaction
 log = logging.getLogger("watchkeeper.bells")
 
 PROBE, EVALUATE, SEND = "probe", "evaluate", "send"
+ACT = "act"  # a run of a playbook may begin
 DIAGNOSE, CONCLUDE = "diagnose", "conclude"  # the portal's own probe has something to measure; something was measured
 BY_PROBERS = (PROBE, DIAGNOSE)  # heard in the workers of that queue; all others in those of the pages
 _bells: dict[str, list[threading.Event]] = defaultdict(list)

@@ -34,7 +34,7 @@ WHERE: Final = 50  # of the subject: a long name must leave room for the cause
 LEAD, CAUSE, VALUE, MOST_ROWS, MOST_LINES = 160, 1000, 600, 20, 50
 DECIDING: Final = ("approve", "acknowledge")
 READY: Final = 150  # a ready-made subject: its end names the status
-PRESSED: Final = ("confirm", "open")  # of a ready-made letter's links, what is a button
+PRESSED: Final = ("confirm", "approve", "open")  # of a ready-made letter's links, what is a button
 
 
 @dataclass(frozen=True, slots=True)
