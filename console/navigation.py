@@ -8,6 +8,7 @@ from django.db.models import CharField, Count, QuerySet, Value
 
 from alerts.models import Alert
 from incidents.models import Incident
+from playbooks.models import Run, RunState
 from portal.registry import NavigationItem, add_badges, add_navigation
 from portal.tenancy import WRITE, Viewer
 
@@ -17,6 +18,8 @@ ITEMS = (
     NavigationItem("Alerts", "/alerts/", "alert", 30),
     NavigationItem("Incidents", "/incidents/", "incident", 40),
     NavigationItem("Status pages", "/status-pages/", "page", 42),
+    NavigationItem("Playbooks", "/playbooks/", "check", 43),
+    NavigationItem("Approvals", "/approvals/", "check", 44),
     NavigationItem("On-call", "/on-call/", "on-call", 45),
     NavigationItem("Page on-call now", "/page-now/", "warning", 46, verb=WRITE),
     NavigationItem("Escalation", "/escalation-policies/", "escalation", 47),
@@ -46,6 +49,8 @@ def badges(viewer: Viewer) -> dict[str, int]:
     rows = _counted(alerts, "/alerts/").union(
         _counted(Incident.objects.for_user(viewer).filter(resolved_at=None), "/incidents/"), all=True
     )
+    waiting = Run.objects.for_user(viewer).filter(state=RunState.AWAITING_APPROVAL)
+    rows = rows.union(_counted(waiting, "/approvals/"), all=True)
     found = {row["where"]: row["n"] for row in rows}
     return {**found, "problems": found.get("/alerts/", 0)}
 

@@ -13,6 +13,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.generics import get_object_or_404
 from rest_framework.mixins import UpdateModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,6 +30,7 @@ from incidents.bodies import (
 from incidents.joining_api import Joining
 from incidents.models import Incident, Update
 from incidents.timeline import timeline
+from incidents.updates import correct, take_back
 from monitors.api.filters import by_id, words
 from monitors.models import Monitor
 from portal.api.errors import bad
@@ -139,6 +141,24 @@ class Incidents(UpdateModelMixin, Joining):
             at=database_now(),
         )
         return Response(UpdateSerializer(Update.objects.filter(incident=incident).latest("id")).data, status=201)
+
+    @extend_schema(request=UpdateSerializer, responses=UpdateSerializer)
+    @action(
+        detail=True, methods=["get", "patch", "put", "delete"], url_path="updates/(?P<update>[0-9]{1,18})", filterset_class=None
+    )  # fmt: skip
+    def one_update(self, request: Request, pk: str, update: str) -> Response:
+        """One of them. PATCH corrects its words, DELETE takes it back; the step that it took stays taken."""
+        row = get_object_or_404(Update.objects.filter(incident=self.get_object()), pk=int(update))
+        if request.method == "DELETE":
+            take_back(row, by=self.actor, at=database_now())
+            return Response(status=204)
+        if request.method != "GET":
+            said = self._body(UpdateSerializer)
+            if said.get("status", row.status) != row.status:
+                raise bad({"status": "The step that an update took stays taken; post another update."})
+            if "message" in request.data:
+                row = correct(row, message=said["message"], by=self.actor, at=database_now())
+        return Response(UpdateSerializer(row).data)
 
     @extend_schema(request=AcknowledgeSerializer, responses=IncidentSerializer)
     @action(detail=True, methods=["post"], required_scope=ACK)

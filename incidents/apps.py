@@ -7,6 +7,8 @@ class IncidentsConfig(AppConfig):
     name = "incidents"
 
     def ready(self) -> None:
-        from incidents import receivers
+        from incidents import receivers, reports
+        from portal import slots
 
         receivers.connect()
+        slots.register("incidents.reports", 3600, reports.keep_due)

@@ -17,17 +17,18 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph; `runs` are (text, style) with style of "", b, i, code."""
+    """A paragraph; `runs` are (text, style) with style of "", b, i, code. `depth`: in how many quotations it stands."""
 
     runs: tuple[tuple[str, str], ...]
     faint: bool = False
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """A list; ordered or not."""
+    """A list; ordered or not. A list among its items belongs to the item before it."""
 
-    items: tuple[Text, ...]
+    items: tuple[Text | Points, ...]
     ordered: bool = False
 
 
@@ -65,13 +66,15 @@ def blocks_of(markdown: str) -> list[Block]:
         MarkdownIt("commonmark", {"html": False, "maxNesting": 12}).enable("table").disable("reference").parse(markdown)
     )
     found: list[Block] = []
-    at = 0
+    at = depth = 0
     while at < len(tokens):
         token = tokens[at]
         if token.type == "heading_open":
             found.append(Heading(_plain(tokens[at + 1]), int(token.tag[1])))
         elif token.type == "paragraph_open":
-            found.append(Text(_runs(tokens[at + 1])))
+            found.append(Text(_runs(tokens[at + 1]), depth=depth))
+        elif token.type in ("blockquote_open", "blockquote_close"):
+            depth += token.nesting
         elif token.type in ("fence", "code_block"):
             found.append(Code(token.content))
         elif token.type == "hr":
@@ -97,7 +100,18 @@ def _closing(tokens: Sequence[Token], at: int) -> int:
 
 
 def _points(tokens: Sequence[Token], ordered: bool) -> Points:
-    return Points(tuple(Text(_runs(t)) for t in tokens if t.type == "inline"), ordered)
+    items: list[Text | Points] = []
+    at = 1
+    while at < len(tokens):
+        token = tokens[at]
+        if token.type in ("bullet_list_open", "ordered_list_open"):
+            close = _closing(tokens, at)
+            items.append(_points(tokens[at:close], token.type.startswith("ordered")))
+            at = close
+        elif token.type == "inline":
+            items.append(Text(_runs(token)))
+        at += 1
+    return Points(tuple(items), ordered)
 
 
 def _grid(tokens: Sequence[Token]) -> Grid:

@@ -28,8 +28,8 @@ class UpdateSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Update
-        fields = ["id", "status", "message", "by", "created_at"]
-        read_only_fields = ["by", "created_at"]
+        fields = ["id", "status", "message", "by", "created_at", "edited_at"]
+        read_only_fields = ["by", "created_at", "edited_at"]
 
 
 class AcknowledgeSerializer(serializers.Serializer):

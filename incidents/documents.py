@@ -93,10 +93,11 @@ def _styles() -> dict[str, ParagraphStyle]:
     )
     return {
         "text": base,
+        "item": ParagraphStyle("item", base, spaceAfter=2),
         "faint": ParagraphStyle("faint", base, textColor=FAINT, fontSize=8.5, leading=12),
         "cell": ParagraphStyle("cell", base, fontSize=8, leading=10.5, spaceAfter=0),
         "head": ParagraphStyle("head", base, fontSize=8, leading=10.5, spaceAfter=0, textColor=FAINT),
-        "code": ParagraphStyle("code", base, fontName="Courier", fontSize=8, leading=10.5),
+        "code": ParagraphStyle("code", base, fontName="Courier", fontSize=8, leading=10.5, spaceBefore=4, spaceAfter=7),
         "h1": ParagraphStyle("h1", base, fontName=f"{family}-b", fontSize=17, leading=22, spaceAfter=8),
         "h2": ParagraphStyle("h2", base, fontName=f"{family}-b", fontSize=12.5, leading=17, spaceBefore=9, spaceAfter=5, keepWithNext=1),
         "h3": ParagraphStyle("h3", base, fontName=f"{family}-b", fontSize=10.5, leading=14, spaceBefore=6, spaceAfter=4, keepWithNext=1),
@@ -130,17 +131,33 @@ def _flow(block: Block, styles: dict[str, ParagraphStyle], width: float) -> list
     if isinstance(block, Heading):
         return [Paragraph(_escaped(block.text), styles[f"h{min(block.level, 3)}"])]
     if isinstance(block, Text):
-        return [Paragraph(_markup(block), styles["faint" if block.faint else "text"])]
+        style = styles["faint" if block.faint else "text"]
+        return [Paragraph(_markup(block), ParagraphStyle("quoted", style, leftIndent=14 * min(block.depth, 6), textColor=FAINT) if block.depth else style)]  # fmt: skip
     if isinstance(block, Code):
         text = printable(block.text).encode("latin-1", "replace").decode("latin-1")
         return [XPreformatted(html.escape(_wrapped(text), quote=True), styles["code"])]
     if isinstance(block, Line):
         return [HRFlowable(width="100%", color=LINE, spaceBefore=4, spaceAfter=8)]
     if isinstance(block, Points):
-        items = [ListItem(Paragraph(_markup(item), styles["text"])) for item in block.items]
-        kind: dict[str, Any] = {"bulletType": "1"} if block.ordered else {"bulletType": "bullet", "start": "–"}
-        return [ListFlowable(items, leftIndent=14, bulletFontName=_fonts()[0], bulletFontSize=9, **kind)]
+        return [_list(block, styles), Spacer(1, 4)]
     return _table(block, styles, width)
+
+
+def _list(points: Points, styles: dict[str, ParagraphStyle]) -> ListFlowable:
+    items: list[list[Any]] = []
+    for item in points.items:
+        if isinstance(item, Text):
+            items.append([Paragraph(_markup(item), styles["item"])])
+        elif items:
+            items[-1].append(_list(item, styles))
+        else:
+            items.append([_list(item, styles)])
+    kind: dict[str, Any] = (
+        {"bulletType": "1", "bulletFormat": "%s."} if points.ordered else {"bulletType": "bullet", "start": "–"}
+    )
+    return ListFlowable(
+        [ListItem(item) for item in items], leftIndent=16, bulletFontName=_fonts()[0], bulletFontSize=9.5, **kind
+    )
 
 
 def _wrapped(text: str, most: int = 100) -> str:

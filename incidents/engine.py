@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 ORDER = ("investigating", "identified", "monitoring", "resolved")
 TRIGGERED, ACKNOWLEDGED, RESOLVED = "triggered", "acknowledged", "resolved"
@@ -61,10 +62,7 @@ def cause_key(*, service: int | None, parent: str, entity: str) -> str:
 
 
 def joins(last_alert_at: datetime | None, at: datetime, merge_window_minutes: int) -> bool:
-    """May an alert join the open incident of its cause? Within the merge window after the last that did.
-
-    The database allows one open incident per cause, so an alert that comes later joins too; then it is told as late.
-    """
+    """May an alert of a service join its open incident? Within the merge window after the last alert that did."""
     return last_alert_at is None or at - last_alert_at <= timedelta(minutes=merge_window_minutes)
 
 
@@ -73,6 +71,12 @@ def machine_may_resolve(
 ) -> bool:
     """May recovery resolve it? Only what the machine opened, no alert of it open, and no person's decision in the way."""
     return auto_created and auto_resolve and not taken_over and responder_status != RESOLVED and open_alerts == 0
+
+
+def merge_left_nothing(ends: Iterable[dict[str, Any]]) -> bool:
+    """Did the last of an incident's ends, a merge, hand no alert over? Then nothing can be taken out: it may be reopened."""
+    last = [*ends][-1:]
+    return any("into" in data and not data.get("alerts", [0]) for data in last)
 
 
 # --- Times ------------------------------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from incidents import sla
-from incidents.blocks import Block, Grid, Heading, Points, Text, says
+from incidents.blocks import Block, Grid, Heading, Text, says
 from incidents.documents import pdf
 from incidents.spelling import table
 
@@ -30,8 +30,15 @@ def verdict(section: dict[str, Any]) -> str:
     return f"Target {percent(section['contract']['target_percent'])} {word}{'' if section['complete'] else ' so far'}."
 
 
+def month_words(body: dict[str, Any]) -> str:
+    """The report's month as people say it: `October 2026`."""
+    return f"{date.fromisoformat(body['month'] + '-01'):%B %Y}"
+
+
 def left(section: dict[str, Any]) -> str:
     """How much of the allowed downtime is left, in words."""
+    if section["met"] is None:
+        return "–"
     allowed, rest = section["allowed_seconds"], section["left_seconds"]
     if rest >= 0:
         return f"{sla.words(rest)} left of {sla.words(allowed)} allowed"
@@ -58,9 +65,20 @@ def moment(text: str, zone: str) -> str:
     return f"{datetime.fromisoformat(text).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
 
 
+def _until(stretch: dict[str, Any], zone: str) -> str:
+    """When it ended: the day only where it is another one than it began on."""
+    began, ended = moment(stretch["from"], zone), moment(stretch["until"], zone)
+    return ended[11:] if began[:10] == ended[:10] else ended
+
+
+def _wide(rows: list[dict[str, Any]], zone: str) -> int:
+    """The width of their column of ends, as a share of the page."""
+    return 34 if any(len(_until(row, zone)) > 8 for row in rows) else 18
+
+
 def blocks(body: dict[str, Any], digest: str = "") -> list[Block]:
     """The report as headings, sentences and tables."""
-    found: list[Block] = [Heading(f"Availability {body['month']}: {body['client_name']}", 1)]
+    found: list[Block] = [Heading(f"Availability in {month_words(body)}", 1), Text(((body["client_name"], "b"),))]
     if not body["services"]:
         found.append(says("No service has a contract."))
     rows = tuple(
@@ -76,7 +94,7 @@ def blocks(body: dict[str, Any], digest: str = "") -> list[Block]:
     )
     if rows:
         found.append(
-            Grid(("Service", "Target", "By contract", "Raw", "", "Allowed downtime"), rows, (22, 11, 14, 14, 28, 36))
+            Grid(("Service", "Target", "By contract", "Raw", "", "Allowed downtime"), rows, (36, 15, 22, 20, 33, 48))
         )
     for s in body["services"]:
         found += _section(s)
@@ -87,7 +105,8 @@ def blocks(body: dict[str, Any], digest: str = "") -> list[Block]:
 
 def _section(s: dict[str, Any]) -> list[Block]:
     zone = s["contract"]["timezone"] or "UTC"
-    found: list[Block] = [Heading(s["name"], 2), Text(((verdict(s), "b"), (f" {left(s)}.", "")))]
+    rest = "" if s["met"] is None else f" {left(s)}."
+    found: list[Block] = [Heading(s["name"], 2), Text(((verdict(s), "b"), (rest, "")))]
     found.append(says(excludes(s), faint=True))
     figures = (("Raw", s["raw"]), ("By contract", s["contract_figures"]))
     found.append(Grid(("", "Availability", "Down", "Of"), tuple((n, percent(f["percent"]), sla.words(f["down_seconds"]), sla.words(f["counted_seconds"])) for n, f in figures)))  # fmt: skip
@@ -100,26 +119,27 @@ def _section(s: dict[str, Any]) -> list[Block]:
                     (
                         o["monitor"],
                         moment(o["from"], zone),
-                        moment(o["until"], zone),
+                        _until(o, zone),
                         sla.words(o["seconds"]),
                         o["layer"] or o["reason"],
                         f"no, {o['excluded']}" if o["excluded"] else "yes",
                     )
                     for o in s["outages"]
                 ),
+                (38, 34, _wide(s["outages"], zone), 22, 34, 22),
             )  # fmt: skip
         )
     else:
-        found.append(Points((says("No outage."),)))
+        found.append(says("No outage."))
     if s["excluded"]:
         found.append(Heading("What does not count, and why", 3))
-        found.append(Grid(("From", "Until", "Lasted", "Monitor", "Why"), tuple((moment(e["from"], zone), moment(e["until"], zone), sla.words(e["seconds"]), e["monitor"] or "all", e["why"]) for e in s["excluded"])))  # fmt: skip
+        found.append(Grid(("From", "Until", "Lasted", "Monitor", "Why"), tuple((moment(e["from"], zone), _until(e, zone), sla.words(e["seconds"]), e["monitor"] or "all", e["why"]) for e in s["excluded"]), (34, _wide(s["excluded"], zone), 22, 36, 56)))  # fmt: skip
     return found
 
 
 def as_pdf(body: dict[str, Any], digest: str = "") -> bytes:
     """The report on paper."""
-    title = f"Availability {body['month']}: {body['client_name']}"
+    title = f"Availability in {month_words(body)} · {body['client_name']}"
     return pdf(title, blocks(body, digest), foot=title)
 
 

@@ -112,7 +112,7 @@ def _merge(pk: int, into: int, by: Actor, at: datetime) -> Incident:
     Incident.objects.filter(merged_into=gone).update(merged_into=stays)
     Incident.objects.filter(parent=gone).update(parent=stays)
     gone.merged_into, gone.taken_over = stays, True
-    _end(gone, f"Merged into #{stays.pk}.", by, at, {"into": stays.pk})
+    _end(gone, f"Merged into #{stays.pk}.", by, at, {"into": stays.pk, "alerts": moved["alerts"]})
     _hand_over(links, held, stays, by=by, at=at)
     stays.save(update_fields=["affected_monitor_ids"])
     incident_changed.send(Incident, incidents=[gone], at=at, change="resolved")
@@ -121,7 +121,7 @@ def _merge(pk: int, into: int, by: Actor, at: datetime) -> Incident:
     return stays
 
 
-def _end(incident: Incident, words: str, by: Actor, at: datetime, data: dict[str, int]) -> None:
+def _end(incident: Incident, words: str, by: Actor, at: datetime, data: dict[str, object]) -> None:
     incident.status, incident.responder_status = STATUS.RESOLVED, RESPONDER.RESOLVED
     incident.resolved_at, incident.resolved_by = at, by.name[:200]
     Update.objects.create(incident=incident, status=STATUS.RESOLVED, message=words, by=by.name[:200], created_at=at)

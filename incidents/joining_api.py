@@ -42,7 +42,7 @@ class SplitSerializer(serializers.Serializer):
     title = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
 
 
-class GroupSerializer(serializers.Serializer):
+class IncidentsGroupSerializer(serializers.Serializer):
     """The clients' incidents; `parent`: one that there is already."""
 
     incidents = OwnRow(queryset=Incident.objects.all(), many=True)
@@ -129,12 +129,12 @@ class Joining(ReadOnlyTenantViewSet):
         if not self.viewer.may(WRITE, None):
             raise PermissionDenied("Your role or your token does not allow changing what is our own.")
 
-    @extend_schema(request=GroupSerializer, responses={201: IncidentSerializer})
+    @extend_schema(request=IncidentsGroupSerializer, responses={201: IncidentSerializer})
     @action(detail=False, methods=["post"], filterset_class=None)
     def group(self, request: Request) -> Response:
         """Put several clients' incidents under a parent of our own. For staff; no client sees the parent."""
         self._staff()
-        asked = self._asked(GroupSerializer)
+        asked = self._asked(IncidentsGroupSerializer)
         parent = parents.group(
             asked["incidents"], title=asked["title"], severity=asked["severity"], into=asked["parent"], by=self.actor, at=database_now()
         )  # fmt: skip

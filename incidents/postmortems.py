@@ -141,13 +141,14 @@ def _table(entries: Sequence[dict[str, Any]], tz: ZoneInfo, nothing: str) -> lis
         return [nothing]
     half = MOST_ROWS // 2
     shown = [*entries[:half], *entries[-half:]] if len(entries) > MOST_ROWS else list(entries)
-    lines = ["| When | What | By |", "|---|---|---|"]
+    whose = any(e["by"] for e in entries)
+    lines = ["| When | What | By |", "|---|---|---|"] if whose else ["| When | What |", "|---|---|"]
     for number, e in enumerate(shown):
         if number == half and len(entries) > MOST_ROWS:
-            lines.append(f"| … | {len(entries) - MOST_ROWS} more entries in between | |")
+            lines.append(f"| … | {len(entries) - MOST_ROWS} more entries in between |{' |' if whose else ''}")
         status = f"{e['data'].get('status', '')}: ".capitalize() if e["kind"] == "update" else ""
         text = literal((status + e["text"])[:200] or e["kind"].replace("_", " ").capitalize())
-        lines.append(f"| {_clock(e['at'], tz)} | {text} | {literal(e['by'])} |")
+        lines.append(f"| {_clock(e['at'], tz)} | {text} |" + (f" {literal(e['by'])} |" if whose else ""))
     return lines
 
 

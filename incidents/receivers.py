@@ -7,7 +7,7 @@ from typing import Any
 
 from alerts.models import Alert
 from alerts.signals import alert_changed, alert_closed, alert_opened
-from incidents import machine
+from incidents import gathering, machine
 from portal.audit import PORTAL, Actor
 
 
@@ -20,13 +20,13 @@ def connect() -> None:
 
 def on_opened(sender: object, alerts: list[Alert], at: datetime, **_: Any) -> None:
     """Before anybody is told, so that the first message names the incident."""
-    machine.gather(alerts, at)
+    gathering.gather(alerts, at)
 
 
 def on_changed(sender: object, alerts: list[Alert], at: datetime, change: str, by: Actor = PORTAL, **_: Any) -> None:
     """A raise to critical opens an incident; an acknowledgement is the incident's too."""
     if change == "raised":
-        machine.gather(alerts, at)
+        gathering.gather(alerts, at)
     elif change == "acknowledged":
         machine.alerts_acknowledged(alerts, at, by)
     elif change == "verdict":

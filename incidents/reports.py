@@ -2,6 +2,7 @@
 
 figures(client, date(2026, 11, 1), at=now)     -> the body of one month, in plain JSON
 make(client, first, by=…, at=…)                -> SlaReport, kept; the same figures are kept once
+keep_due(at)                                   -> how many months that have just gone by were kept by themselves
 recompute(report, at=…)                        -> what differs: nothing, or sentences
 """
 
@@ -157,6 +158,25 @@ def make(client: Client, first: date, *, by: Actor, at: datetime) -> SlaReport:
             return row
     except IntegrityError:  # somebody made the very same at the same moment
         return SlaReport.objects.get(**about)
+
+
+SETTLED = timedelta(days=2)  # a probe that was cut off brings what it measured within that time
+LATEST = timedelta(days=10)  # a contract that is made later in the month promised nothing for the month before
+
+
+def keep_due(at: datetime) -> int:
+    """Keep the month that has just gone by of each client with a contract, once it has settled. Returns how many."""
+    kept = 0
+    for client in Client.objects.filter(services__sla_contract__isnull=False).distinct().order_by("pk"):
+        first = sla.months_back(at, client.timezone, 2)[1]
+        over = at - sla.month_of(first, client.timezone)[1]
+        if not SETTLED <= over <= LATEST or SlaReport.objects.filter(client=client, month=first).exists():
+            continue
+        body = figures(client, first, at=at)
+        if all(s["complete"] for s in body["services"]) and any(s["met"] is not None for s in body["services"]):
+            make(client, first, by=audit.PORTAL, at=at)
+            kept += 1
+    return kept
 
 
 # --- Again ------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What can people do with an incident? One door each; every step is in the timeline, in the same transaction.
 
-What the machine does (open, join, resolve with the monitors) is in `incidents/machine.py`.
+What the machine does is in `incidents/gathering.py` (open, join) and `incidents/machine.py` (resolve with the monitors).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def note(
     return entry
 
 
-def _locked(incident: Incident) -> Incident:
+def locked(incident: Incident) -> Incident:
     """Its open alerts first, then itself: whoever closes an alert holds that when it comes for the incident."""
     list(
         Alert.objects.filter(resolved_at=None, incident_id=incident.pk)
@@ -48,19 +48,9 @@ def _locked(incident: Incident) -> Incident:
 
 # What Django calls blank is well here: no alert yet, nobody has acknowledged, no monitor is named.
 MAY_BE_EMPTY = (
-    "client",
-    "service",
-    "parent",
-    "affected_monitor_ids",
-    "last_alert_at",
-    "acknowledged_at",
-    "resolved_at",
-    "lead",
-    "merged_into",
-    "began_at",
-    "mitigated_at",
-    "times_known_by",
-)
+    "client", "service", "parent", "affected_monitor_ids", "last_alert_at", "acknowledged_at", "resolved_at", "lead", "merged_into", "began_at",
+    "mitigated_at", "times_known_by",
+)  # fmt: skip
 
 
 def create(
@@ -91,8 +81,8 @@ def create(
         )  # fmt: skip
         incident.full_clean(exclude=MAY_BE_EMPTY)
         incident.save()
-        Update.objects.create(incident=incident, status=status, message=message, by=by.name, created_at=at)
-        note(incident, "opened", at, by=by.name, text=message or title)
+        first = Update.objects.create(incident=incident, status=status, message=message, by=by.name, created_at=at)
+        note(incident, "opened", at, by=by.name, text=message or title, data={"update": first.pk})
         if notify:
             severities = {"critical": "critical", "major": "critical", "minor": "warning"}
             opened = report([
@@ -125,7 +115,7 @@ def _attach(incident: Incident, opened: Sequence[Alert], at: datetime) -> None:
 def acknowledge(incident: Incident, *, by: Actor, at: datetime, name: str = "") -> Incident:
     """Somebody has it: its open alerts are acknowledged, nothing is published. Again is harmless; refused when resolved."""
     with transaction.atomic():
-        incident = _locked(incident)
+        incident = locked(incident)
         if incident.responder_status == Incident.Responder.ACKNOWLEDGED:
             acts.acknowledge_all(_open_alerts(incident), by=by, at=at, name=name)
             return incident
@@ -157,7 +147,7 @@ def mark_acknowledged(incident: Incident, by: Actor, at: datetime, name: str) ->
 def update(incident: Incident, *, status: str, message: str, by: Actor, at: datetime) -> Update:
     """Tell those outside: the public status goes forward only; `resolved` resolves both machines. Refused otherwise."""
     with transaction.atomic():
-        incident = _locked(incident)
+        incident = locked(incident)
         refusal = engine.update_refused(incident.status, status)
         if refusal:
             raise Refused(refusal)
@@ -167,7 +157,7 @@ def update(incident: Incident, *, status: str, message: str, by: Actor, at: date
         incident.status = status
         if status == Incident.Status.MONITORING and incident.mitigated_at is None:  # somebody says that it works again
             know(incident, "mitigated_at", at, "person")
-        note(incident, "update", at, by=by.name, text=message, data={"status": status})
+        note(incident, "update", at, by=by.name, text=message, data={"status": status, "update": row.pk})
         incident.save(update_fields=["status", "mitigated_at", "times_known_by", "next_seq"])
         audit.record(
             "incident.update",
@@ -183,7 +173,7 @@ def update(incident: Incident, *, status: str, message: str, by: Actor, at: date
 def resolve(incident: Incident, *, by: Actor, at: datetime, message: str = "") -> Incident:
     """A person says it is over: both machines, and its own alert; the machine will not touch it again."""
     with transaction.atomic():
-        incident = _locked(incident)
+        incident = locked(incident)
         _, refusal = engine.move("resolve", incident.responder_status)
         if refusal:
             raise Refused(refusal)
@@ -197,7 +187,7 @@ def _resolve(incident: Incident, by: Actor, at: datetime, message: str) -> Updat
     row = Update.objects.create(
         incident=incident, status=Incident.Status.RESOLVED, message=message, by=by.name, created_at=at
     )
-    note(incident, "resolved", at, by=by.name, text=message or f"Resolved by {by.name}.")
+    note(incident, "resolved", at, by=by.name, text=message or f"Resolved by {by.name}.", data={"update": row.pk})
     incident.save(update_fields=["status", "responder_status", "resolved_at", "resolved_by", "taken_over", "next_seq"])
     # Its own alert, and those of people's incidents that were merged into it.
     for own in Alert.objects.filter(resolved_at=None, source="incident", incident_link__incident=incident).order_by(
@@ -212,12 +202,15 @@ def _resolve(incident: Incident, by: Actor, at: datetime, message: str) -> Updat
 def reopen(incident: Incident, *, by: Actor, at: datetime, message: str = "") -> Incident:
     """An explicit act: back to investigating and triggered; it is a person's from now on."""
     with transaction.atomic():
-        incident = _locked(incident)
+        incident = locked(incident)
         _, refusal = engine.move("reopen", incident.responder_status)
         if refusal:
             raise Refused(refusal)
         if incident.merged_into_id is not None:
-            raise Refused(f"It was merged into #{incident.merged_into_id}; take its alerts out there instead.")
+            if not engine.merge_left_nothing(incident.timeline.filter(kind="resolved").values_list("data", flat=True)):
+                raise Refused(f"It was merged into #{incident.merged_into_id}; take its alerts out there instead.")
+            message = message or f"On its own again: no longer part of #{incident.merged_into_id}."
+            incident.merged_into = None
         if (
             incident.auto_created
             and Incident.objects.filter(
@@ -233,8 +226,10 @@ def reopen(incident: Incident, *, by: Actor, at: datetime, message: str = "") ->
         )
         incident.acknowledged_at, incident.acknowledged_by, incident.taken_over = None, "", True
         know(incident, "mitigated_at", None, "")
-        Update.objects.create(incident=incident, status=incident.status, message=message, by=by.name, created_at=at)
-        note(incident, "reopened", at, by=by.name, text=message)
+        row = Update.objects.create(
+            incident=incident, status=incident.status, message=message, by=by.name, created_at=at
+        )
+        note(incident, "reopened", at, by=by.name, text=message, data={"update": row.pk})
         incident.save()
         audit.record("incident.reopen", incident, by=by, client_id=incident.client_id)
         incident_changed.send(Incident, incidents=[incident], at=at, change="reopened")
@@ -255,7 +250,7 @@ def know(incident: Incident, name: str, value: datetime | None, by: str) -> None
 def edit(incident: Incident, changes: dict[str, Any], *, by: Actor, at: datetime) -> Incident:
     """Change those of EDITABLE that are given. Raises ValidationError at the field."""
     with transaction.atomic():
-        incident = _locked(incident)
+        incident = locked(incident)
         before = {k: getattr(incident, k) for k in EDITABLE if k in changes and getattr(incident, k) != changes[k]}
         for name in before:
             if name in TIMES:

@@ -9,7 +9,7 @@ import django_filters
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -36,6 +36,7 @@ def month(text: str) -> date:
     return date(int(year), int(number), 1)
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class MonthField(serializers.Field):
     """A month as 2026-11."""
 

@@ -20,7 +20,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db import connection, transaction
 
-from monitors import engine, findings, host_findings, partitions, remote, store
+from monitors import acting, engine, findings, host_findings, partitions, remote, store
 from monitors.checks.base import ERROR_CLASSES, Outcome, Status, safe_sentence
 from monitors.models import Host, HostSample, Monitor, Probe, ProbeState, Result
 from monitors.probe.clock import EPOCH
@@ -162,6 +162,8 @@ def _health(said: Any) -> dict[str, Any]:
             found[name] = value
         elif isinstance(value, str):
             found[name] = safe_sentence(value[:200])
+        elif name == "actions":
+            found[name] = acting.offers(value)
     return found
 
 

@@ -7,6 +7,7 @@ fit, or `Denied` says why. Results are taken by `monitors.ingest`; what follows 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,11 +33,15 @@ from portal.errors import Refused
 from portal.models import OneTimeLink
 from portal.secrets import CannotOpen
 
+log = logging.getLogger("watchkeeper.remote")
+
 TOKEN_FOR = timedelta(minutes=10)
 OLDEST = timedelta(minutes=5)  # of a request, by the portal's time as the probe knows it
 SPEAKING = timedelta(seconds=15)  # a process that was heard so lately still speaks
 JOB_GRACE = timedelta(seconds=60)  # after a job's time, for its outcome to arrive
-MOST_JOBS = 20
+MOST_JOBS, MOST_ENDED = 20, 1000  # handed out by one answer; ended by one sweep
+ACT = "act"  # the kind of job that is an order to act: `monitors.acting`
+LONGEST_ACT = timedelta(seconds=600)
 PURPOSE = "probe"
 PASSIVE = [name for name, kind in checks.KINDS.items() if kind.passive]
 
@@ -308,14 +313,10 @@ def ask(
 def _take_jobs(probe: Probe, at: datetime) -> list[dict[str, Any]]:
     """Waiting jobs, taken by this answer: if it is lost, nobody does them (at most once, never twice)."""
     state = ProbeJob.State
-    waiting = list(ProbeJob.objects.filter(probe=probe, state=state.WAITING).order_by("pk")[:MOST_JOBS])
+    fresh = ProbeJob.objects.filter(probe=probe, state=state.WAITING, expires_at__gt=at)  # the others: `end_jobs`
     found = []
-    for job in waiting:
-        fresh = job.expires_at > at
-        moved = ProbeJob.objects.filter(pk=job.pk, state=state.WAITING).update(
-            **{"state": state.TAKEN, "taken_at": at} if fresh else {"state": state.EXPIRED, "finished_at": at}
-        )
-        if moved and fresh:
+    for job in list(fresh.order_by("pk")[:MOST_JOBS]):
+        if ProbeJob.objects.filter(pk=job.pk, state=state.WAITING).update(state=state.TAKEN, taken_at=at):
             found.append(
                 {
                     "id": job.pk,
@@ -329,9 +330,7 @@ def _take_jobs(probe: Probe, at: datetime) -> list[dict[str, Any]]:
 
 def finish_job(caller: Caller, pk: int, said: dict[str, Any]) -> ProbeJob:
     """Take a job's outcome, once. Denied for another probe's job, and for one that is not under way."""
-    states = {
-        s.value for s in (ProbeJob.State.DONE, ProbeJob.State.FAILED, ProbeJob.State.REFUSED, ProbeJob.State.EXPIRED)
-    }
+    states = {s.value for s in ProbeJob.State} - {ProbeJob.State.WAITING.value, ProbeJob.State.TAKEN.value}
     state, result = said.get("state"), said.get("result")
     if state not in states or not isinstance(result, dict):
         raise Denied(400, "invalid", f"state: one of {', '.join(sorted(states))}; result: an object.")
@@ -351,8 +350,33 @@ def finish_job(caller: Caller, pk: int, said: dict[str, Any]) -> ProbeJob:
 
 def end_jobs(at: datetime) -> int:
     """Jobs nobody took in time are expired; of those that were taken and never answered, the outcome is unknown."""
-    jobs, state = ProbeJob.objects, ProbeJob.State
-    late = Q(expires_at__lt=at)
-    expired = jobs.filter(late, state=state.WAITING).update(state=state.EXPIRED, finished_at=at)
-    lost = jobs.filter(state=state.TAKEN, expires_at__lt=at - JOB_GRACE).update(state=state.UNKNOWN, finished_at=at)
-    return expired + lost
+    state = ProbeJob.State
+    waiting, taken = Q(state=state.WAITING, expires_at__lt=at), Q(state=state.TAKEN, expires_at__lt=at - JOB_GRACE)
+    ended = 0
+    for job in ProbeJob.objects.filter(waiting | taken).order_by("pk")[:MOST_ENDED]:
+        if job.state == state.TAKEN and _may_be_at_it(job, at):
+            continue
+        try:
+            ended += _end(job, state.EXPIRED if job.state == state.WAITING else state.UNKNOWN, at)
+        except Exception:  # whoever listens: one that breaks must not keep the others, and the look-out, from going on
+            log.exception("the end of job %d could not be told; again in a moment", job.pk)
+    return ended
+
+
+def _may_be_at_it(job: ProbeJob, at: datetime) -> bool:
+    """Is an action perhaps still under way? The machine's own file says how long it may take."""
+    if job.kind != ACT:
+        return False
+    seconds = job.body.get("seconds")
+    limit = timedelta(seconds=seconds) if type(seconds) is int and 0 < seconds <= 600 else LONGEST_ACT
+    return at - (job.taken_at or job.expires_at) <= limit + JOB_GRACE
+
+
+def _end(job: ProbeJob, state: str, at: datetime) -> bool:
+    """End a job without its probe's word, and tell whoever asked. False when it moved meanwhile."""
+    with transaction.atomic():
+        if not ProbeJob.objects.filter(pk=job.pk, state=job.state).update(state=state, finished_at=at):
+            return False
+        job.refresh_from_db()
+        probe_job_finished.send(ProbeJob, job=job, at=at)
+    return True

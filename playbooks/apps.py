@@ -5,3 +5,13 @@ from django.apps import AppConfig
 
 class PlaybooksConfig(AppConfig):
     name = "playbooks"
+
+    def ready(self) -> None:
+        from playbooks import asking, outcomes, receivers
+        from playbooks.conductor import Conductor
+        from portal import residents
+
+        receivers.connect()
+        asking.register()
+        residents.register("page", Conductor)
+        residents.on_death(outcomes.bury)

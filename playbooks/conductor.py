@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from playbooks import beginning, deciding, performing, proposing, records
 from playbooks.models import Run, RunState
@@ -42,8 +42,7 @@ class Conductor(Resident):
         return 1.0
 
     def _carry_out(self, pk: int) -> None:
-        performer = performing.Performer(pk, WORKER_ID, self.stopping)
-        thread = threading.Thread(target=performer.perform, name=f"run-{pk}", daemon=True)
+        thread = threading.Thread(target=carry_out, args=(pk, self.stopping), name=f"run-{pk}", daemon=True)
         self.running[pk] = thread
         thread.start()
 
@@ -54,6 +53,14 @@ class Conductor(Resident):
             release()
         except (DatabaseError, InterfaceError):
             pass  # the undertaker finds them
+
+
+def carry_out(pk: int, stopping: threading.Event) -> None:
+    """One run, in a thread of its own."""
+    try:
+        performing.Performer(pk, WORKER_ID, stopping).perform()
+    finally:
+        connection.close()
 
 
 def taken(pk: int) -> bool:

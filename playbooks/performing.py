@@ -33,7 +33,7 @@ class Stopped(BaseException):
     """The portal stops; not an Exception, so that no step mistakes it for a failure of its own."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Performer:
     """Carries out one run in this process; `stopping` is set when the process ends."""
 
@@ -51,8 +51,6 @@ class Performer:
             log.warning("run %s: %s; it stays as it was written", self.run_id, type(error).__name__)
         except Exception:
             log.exception("run %s broke", self.run_id)
-        finally:
-            connection.close()
 
     def _perform(self) -> None:
         run = Run.objects.get(pk=self.run_id)
@@ -82,7 +80,7 @@ class Performer:
                 raise NotDone(refusal)
             if not pulse.sure_since(moment):  # we were frozen: somebody may have taken the run from us
                 raise NotDone("The worker was held up between writing down and doing; nothing was done.")
-            done = step.do(context)
+            done = step.do(context) if run.undoes_id is None else step.undo(context, *_as_it_was(run, row))
         except Stopped:
             self._give_back(row.pk)
             raise
@@ -205,14 +203,20 @@ def stopped(run: Run) -> str:
     return "; ".join(facts.brakes(playbook, run.client_id))
 
 
+def _as_it_was(run: Run, row: RunStep) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(before, after) of the step that this one puts back."""
+    entry = next((e for e in run.plan if e["order"] == row.order), {})
+    first = RunStep.objects.get(run=run.undoes_id, order=entry["undoes"])
+    return first.before, first.after
+
+
 def _stored(run: Run, row: RunStep) -> StepRow:
     """The settings behind a step of a run. A changed playbook has another version: then there is nothing to do it by."""
-    source = Run.objects.filter(pk=run.undoes_id).first() if run.undoes_id else run
     entry = next((e for e in run.plan if e["order"] == row.order), {})
     order = entry.get("undoes", row.order)
     playbook = Playbook.objects.filter(pk=run.playbook_id).first()
     stored = StepRow.objects.filter(playbook=run.playbook_id, order=order, kind=row.kind).first()
-    if playbook is None or source is None or stored is None or playbook.version != run.playbook_version:
+    if playbook is None or stored is None or playbook.version != run.playbook_version:
         raise ValueError("The playbook was changed meanwhile, so this step is not done.")
     return stored
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from alerts import engine as alerting
 from alerts import facts as around_alerts
@@ -157,11 +157,16 @@ def ask(run: Run, playbook: Playbook, alert: Alert | None, at: datetime) -> None
 def approvers(playbook: Playbook, client: int | None) -> list[int]:
     """Who may agree: the named people who still may, or every owner and staff member."""
     named = list(playbook.approvers.order_by("pk").values_list("pk", flat=True))
-    people = User.objects.filter(is_active=True).order_by("pk")
+    people = able_to_approve(client).filter(pk__in=named) if named else able_to_approve(None)
+    return list(people.values_list("pk", flat=True))
+
+
+def able_to_approve(client: int | None) -> QuerySet[User]:
+    """The people whose role lets them approve: our owners and staff, the client's admins and approvers."""
     ours = Q(memberships__client=None, memberships__role__in=(OWNER, STAFF))
-    theirs = Q(memberships__client=client, memberships__client__active=True, memberships__role__in=(ADMIN, APPROVER)) if client else Q(pk=None)  # fmt: skip
-    people = people.filter((ours | theirs) & Q(pk__in=named)) if named else people.filter(ours)
-    return list(people.distinct().values_list("pk", flat=True))
+    theirs = Q(memberships__client=client, memberships__client__active=True, memberships__role__in=(ADMIN, APPROVER))
+    rows = User.objects.filter(ours | theirs if client else ours, is_active=True)
+    return User.objects.filter(pk__in=rows.order_by().values("pk")).order_by("pk")
 
 
 # --- When something changes ---------------------------------------------------------------------------------------------

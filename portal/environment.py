@@ -6,6 +6,7 @@ Every reader names the variable it could not understand and the cure, and collec
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -128,6 +129,11 @@ def generated(name: str, directory: Path, make=lambda: secrets.token_urlsafe(48)
 def fernet_key() -> str:
     """A fresh key for secrets at rest."""
     return Fernet.generate_key().decode()
+
+
+def ed25519_key() -> str:
+    """A fresh key to sign orders with: 32 random bytes, base64."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def database(name: str, directory: Path) -> dict:

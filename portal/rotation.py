@@ -9,7 +9,7 @@ from cryptography.fernet import InvalidToken
 from django.apps import apps
 from django.db import models
 
-from portal import audit
+from portal import audit, mfa
 from portal.audit import Actor
 from portal.secrets import SealedField
 
@@ -42,5 +42,8 @@ def rotate(*, by: Actor) -> Rotation:
                 done.closed.append(f"{model._meta.label_lower} {pk} {column.name}")
                 continue
             done.rotated += model._base_manager.filter(pk=pk, **{column.name: old}).update(**{column.name: new})
+    resealed, closed = mfa.reseal()  # allauth keeps these in a column of its own
+    done.rotated += resealed
+    done.closed += closed
     audit.record("secrets.rotated", "secrets", by=by, after={"rotated": done.rotated, "closed": len(done.closed)})
     return done

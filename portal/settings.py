@@ -3,6 +3,7 @@
 Mistakes are collected in `portal.environment.mistakes` and named, with the cure, by `manage.py check`.
 """
 
+import re
 import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,6 +50,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "django_celery_beat",
     "django_filters",
     "django_htmx",
@@ -72,6 +74,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "portal.mfa_gate.StaffSecondStep",
 ]
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -134,6 +137,27 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to addresses that strangers ty
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_LOGOUT_REDIRECT_URL = "/login/"
 ACCOUNT_SESSION_REMEMBER = True
+
+# --- Second steps: an app's codes, passkeys, recovery codes ----------------------------------------------------------
+REQUIRE_STAFF_MFA = env.choice("REQUIRE_STAFF_MFA", ("on", "off"), "off") == "on"
+# Browsers keep passkeys for a name with https, or for localhost; never for a bare address.
+PASSKEYS_POSSIBLE = bool(re.search(r"^https://[^/:\[]*[a-z]|^http://localhost(?=[:/]|$)", BASE_URL, re.I))
+MFA_ADAPTER = "portal.accounts.SecondStep"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", *(["webauthn"] if PASSKEYS_POSSIBLE else [])]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # people are invited by mail; nobody signs up
+MFA_RECOVERY_CODE_COUNT = 10
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_FORMS = {
+    "authenticate": "portal.mfa_pages.CodeForm",
+    "reauthenticate": "portal.mfa_pages.CodeAgainForm",
+    "activate_totp": "portal.mfa_pages.AppForm",
+    "add_webauthn": "portal.mfa_pages.PasskeyForm",
+    "edit_webauthn": "portal.mfa_pages.PasskeyNameForm",
+    "authenticate_webauthn": "portal.mfa_pages.PasskeyStepForm",
+    "login_webauthn": "portal.mfa_pages.PasskeySignInForm",
+    "reauthenticate_webauthn": "portal.mfa_pages.PasskeyAgainForm",
+}
 
 # --- Cookies and headers --------------------------------------------------------------------------------------------
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -206,6 +230,17 @@ AS_TABLE = env.file("AS_TABLE")  # whose address is this? Empty: asked by DNS
 # --- Status pages elsewhere ---------------------------------------------------------------------------------------------------
 PUBLISH_FOLDER = env.text("PUBLISH_FOLDER")  # below it lie the static copies of status pages; empty: none
 PUBLISH_COMMAND = shlex.split(env.text("PUBLISH_COMMAND"))  # run with a copy's folder as its last argument
+PUBLISH_BUCKET = env.text("PUBLISH_BUCKET")  # s3://name/prefix: the copies lie there as well; empty: in none
+PUBLISH_S3 = {
+    "endpoint": env.text("PUBLISH_S3_ENDPOINT"),  # empty: Amazon's, of the region
+    "region": env.text("PUBLISH_S3_REGION"),
+    "key_id": env.text("PUBLISH_S3_KEY_ID"),
+    "secret": env.text("PUBLISH_S3_SECRET"),
+}
+
+# --- Orders to probes: signed by a key that only those processes have which carry out playbooks -------------------------
+ACTION_SIGNING_KEY = env.generated("ACTION_SIGNING_KEY", DATA_DIR, env.ed25519_key) if ONE_MACHINE else env.text("ACTION_SIGNING_KEY")  # fmt: skip
+ACTION_PUBLIC_KEY = env.text("ACTION_PUBLIC_KEY")  # its public half, where only that is known
 
 # --- Limits, each of them explicit ----------------------------------------------------------------------------------------
 RAW_RESULT_DAYS = env.integer("RAW_RESULT_DAYS", 7)

@@ -20,13 +20,13 @@ ADMIN, APPROVER, VIEWER = "admin", "approver", "viewer"
 MSP_ROLES = ((OWNER, "Owner"), (STAFF, "Staff"), (AUDITOR, "Auditor"))
 CLIENT_ROLES = ((ADMIN, "Client admin"), (APPROVER, "Client approver"), (VIEWER, "Client viewer"))
 
-READ, WRITE, ACK, ADMINISTER = "read", "write", "ack", "admin"
+READ, WRITE, ACK, APPROVE, ADMINISTER = "read", "write", "ack", "approve", "admin"
 MAY: dict[str, frozenset[str]] = {
-    OWNER: frozenset({READ, WRITE, ACK, ADMINISTER}),
-    STAFF: frozenset({READ, WRITE, ACK}),
+    OWNER: frozenset({READ, WRITE, ACK, APPROVE, ADMINISTER}),
+    STAFF: frozenset({READ, WRITE, ACK, APPROVE}),
     AUDITOR: frozenset({READ}),
-    ADMIN: frozenset({READ, WRITE, ACK}),
-    APPROVER: frozenset({READ, ACK}),
+    ADMIN: frozenset({READ, WRITE, ACK, APPROVE}),
+    APPROVER: frozenset({READ, ACK, APPROVE}),
     VIEWER: frozenset({READ}),
 }
 

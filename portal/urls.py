@@ -4,7 +4,7 @@ from allauth.account import views as account
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from portal import health, views
+from portal import health, mfa_pages, views
 
 urlpatterns = [
     path("healthz", health.healthz),
@@ -17,8 +17,21 @@ urlpatterns = [
     path("login/", account.login, name="account_login"),
     path("logout/", account.logout, name="account_logout"),
     path("login/inactive/", account.account_inactive, name="account_inactive"),
+    path("login/second-step/", mfa_pages.step, name="mfa_authenticate"),
+    path("login/passkey/", mfa_pages.sign_in_by_passkey, name="mfa_login_webauthn"),
     path("signup/", views.no_sign_up, name="account_signup"),
     path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
+    path("reauthenticate/code/", mfa_pages.prove_by_code, name="mfa_reauthenticate"),
+    path("reauthenticate/passkey/", mfa_pages.prove_by_passkey, name="mfa_reauthenticate_webauthn"),
+    path("security/", mfa_pages.overview, name="mfa_index"),
+    path("security/app/", mfa_pages.add_app, name="mfa_activate_totp"),
+    path("security/app/remove/", mfa_pages.remove_app, name="mfa_deactivate_totp"),
+    path("security/codes/", mfa_pages.codes, name="mfa_view_recovery_codes"),
+    path("security/codes/new/", mfa_pages.new_codes, name="mfa_generate_recovery_codes"),
+    path("security/passkeys/", mfa_pages.passkeys, name="mfa_list_webauthn"),
+    path("security/passkeys/add/", mfa_pages.add_passkey, name="mfa_add_webauthn"),
+    path("security/passkeys/<int:pk>/", mfa_pages.rename_passkey, name="mfa_edit_webauthn"),
+    path("security/passkeys/<int:pk>/remove/", mfa_pages.remove_passkey, name="mfa_remove_webauthn"),
     path("password/change/", account.password_change, name="account_change_password"),
     path("password/set/", account.password_set, name="account_set_password"),
     path("password/reset/", account.password_reset, name="account_reset_password"),

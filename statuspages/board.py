@@ -37,6 +37,7 @@ class Known:
     language: str
     digest: str
     built_at: datetime | None
+    feed_mark: str
 
 
 class Board:
@@ -77,12 +78,13 @@ class Board:
 
     def _read(self) -> tuple[dict[str, Known], dict[str, str]]:
         rows = Page.objects.filter(enabled=True).order_by().values_list(
-            "pk", "slug", "client_id", "visibility", "password_hash", "custom_domain", "domain_verified_at", "language", "projection__digest", "projection__built_at"
+            "pk", "slug", "client_id", "visibility", "password_hash", "custom_domain", "domain_verified_at", "language", "projection__digest", "projection__built_at",
+            "feed_mark",
         )  # fmt: skip
         known = {}
-        for pk, slug, client, visibility, secret, domain, verified, language, digest, built_at in rows:
+        for pk, slug, client, visibility, secret, domain, verified, language, digest, built_at, mark in rows:
             proved = domain.lower() if verified else ""
-            known[slug] = Known(pk, slug, client, visibility, secret, proved, language, digest or "", built_at)
+            known[slug] = Known(pk, slug, client, visibility, secret, proved, language, digest or "", built_at, mark)
         return known, {one.domain: one.slug for one in known.values() if one.domain}
 
     def find(self, slug: str) -> Known | None:

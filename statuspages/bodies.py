@@ -317,7 +317,19 @@ class SubscriberSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Subscriber
-        fields = ["id", "kind", "state", "address", "components", "created_at", "confirmed_at", "ended_at", "failures"]
+        fields = [
+            "id",
+            "kind",
+            "state",
+            "address",
+            "components",
+            "created_at",
+            "confirmed_at",
+            "ended_at",
+            "failures",
+            "bounces",
+            "ended_reason",
+        ]
 
     def get_address(self, row: Subscriber) -> str:
         if not row.address:

@@ -14,10 +14,11 @@ ATOM = "http://www.w3.org/2005/Atom"
 MOST = 50
 
 
-def atom(body: Mapping[str, Any], home: str, built_at: datetime) -> bytes:
+def atom(body: Mapping[str, Any], home: str, built_at: datetime, own: str = "") -> bytes:
     """The feed: open and past incidents of twelve months and works, newest news first, at most fifty.
 
-    `home` is the page's own address, ending in a slash: it is also what makes each entry's id last.
+    `home` is the page's own address, ending in a slash: it is also what makes each entry's id last. `own` is the feed's
+    address where that is another than `feed.atom` below it.
     """
     tree.register_namespace("", ATOM)
     page = body["page"]
@@ -29,7 +30,7 @@ def atom(body: Mapping[str, Any], home: str, built_at: datetime) -> bytes:
     _text(root, "subtitle", sentence(page["language"], state["status"], state["components"]))
     _text(root, "updated", entries[0]["updated"] if entries else built_at.isoformat(timespec="seconds"))
     tree.SubElement(
-        root, f"{{{ATOM}}}link", {"rel": "self", "type": "application/atom+xml", "href": f"{home}feed.atom"}
+        root, f"{{{ATOM}}}link", {"rel": "self", "type": "application/atom+xml", "href": own or f"{home}feed.atom"}
     )
     tree.SubElement(root, f"{{{ATOM}}}link", {"rel": "alternate", "type": "text/html", "href": home})
     _text(tree.SubElement(root, f"{{{ATOM}}}author"), "name", page["name"])

@@ -75,6 +75,7 @@ class Front:
     custom_css: str
     logo: bytes
     logo_type: str
+    private: bool = False  # not for everybody: what only the portal can give is linked here, never copied elsewhere
     files: dict[str, File | None] = field(default_factory=dict)
 
     @classmethod
@@ -83,6 +84,7 @@ class Front:
         return cls(
             slug=page.slug, body=body, as_of=built_at.astimezone(UTC), digest=digest, home=home_of(page), zone=zone_of(page), theme=page.theme,
             accent=page.accent, custom_css=page.custom_css, logo=bytes(page.logo or b""), logo_type=page.logo_type,
+            private=page.visibility != Page.Visibility.PUBLIC,
         )  # fmt: skip
 
     @property
@@ -140,11 +142,14 @@ class Front:
     # --- What is behind them ----------------------------------------------------------------------------------------------
     def _page(self, template: str, root: str, policy: str = NOWHERE, **more: Any) -> File:
         state = self.body["state"]
+        subscribe = (
+            f"{root or './'}subscribe/" if self.private else f"{settings.BASE_URL}/status/{self.slug}/subscribe/"
+        )
         context = {
             **self.body, "root": root, "language": self.language, "zone": self.zone, "zone_name": self.body["page"]["timezone"], "theme": self.theme,
             "logo": self.logo_name, "as_of": self.as_of.isoformat(timespec="seconds"), "home": self.home,
             "sentence": words.sentence(self.language, state["status"], state["components"]),
-            "subscribe": f"{settings.BASE_URL}/status/{self.slug}/subscribe/" if self.body["page"]["subscriptions"] else "", **more,
+            "subscribe": subscribe if self.body["page"]["subscriptions"] else "", "feed": "feed/" if self.private else "feed.atom", **more,
         }  # fmt: skip
         return made(render_to_string(f"statuspages/public/{template}", context).encode(), HTML, policy)
 
@@ -162,6 +167,14 @@ class Front:
 
     def _feed(self) -> File:
         return made(feeds.atom(self.body, self.home, self.as_of), "application/atom+xml; charset=utf-8")
+
+    def private_feed(self, own: str) -> File:
+        """The feed as it is at an address that only some know."""
+        return made(feeds.atom(self.body, self.home, self.as_of, own), "application/atom+xml; charset=utf-8")
+
+    def feeds_place(self, address: str, *, person: bool) -> File:
+        """What to give to a feed reader. `person`: the address is one reader's own."""
+        return self._page("feeds_place.html", "../", address=address, person=person)
 
     def _style(self) -> File:
         light, dark = colours.pair(self.accent)

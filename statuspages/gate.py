@@ -7,19 +7,26 @@ password changes. Wrong ones are counted in the process, by address and by page,
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections import OrderedDict
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core import signing
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 HOURS = 12
 WINDOW = 300.0  # seconds
 MOST_OF_AN_ADDRESS, MOST_OF_A_PAGE = 20, 300
 REMEMBERED = 5000
+HAND_OVER = 120  # seconds
+WAY_ON = re.compile(
+    r"(?:[a-z0-9][a-z0-9-]*/){1,3}"
+)  # what stands below a page: its own addresses, never another site's
 _signer = signing.TimestampSigner(salt="statuspages.gate")
+_hands = signing.TimestampSigner(salt="statuspages.gate.hand_over")
 
 
 def cookie_name(page_id: int) -> str:
@@ -42,6 +49,33 @@ def holds(cookie: str, page_id: int, password_hash: str) -> bool:
         return _signer.unsign(cookie, max_age=HOURS * 3600) == _about(page_id, password_hash)
     except signing.BadSignature:
         return False
+
+
+def let_in(response: HttpResponse, page_id: int, password_hash: str, path: str) -> HttpResponse:
+    """Whoever gets this answer has said the password, for `path` and what is below it."""
+    response.set_cookie(
+        cookie_name(page_id), pass_for(page_id, password_hash), max_age=HOURS * 3600, path=path, secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True, samesite="Lax",
+    )  # fmt: skip
+    return response
+
+
+def hand_over(page_id: int, password_hash: str) -> str:
+    """For who said it at the page's own domain and goes on to the portal's: no cookie goes with them, this does."""
+    return _hands.sign(_about(page_id, password_hash))
+
+
+def handed(text: str, page_id: int, password_hash: str) -> bool:
+    """Did they come by `hand_over`, just now?"""
+    try:
+        return _hands.unsign(text[:200], max_age=HAND_OVER) == _about(page_id, password_hash)
+    except signing.BadSignature:
+        return False
+
+
+def way_on(text: str) -> str:
+    """The address below the page that somebody wanted before they were asked; empty: the page itself."""
+    return text if WAY_ON.fullmatch(text) and len(text) < 100 else ""
 
 
 def same_site(request: HttpRequest) -> bool:

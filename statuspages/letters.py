@@ -72,6 +72,11 @@ def question(page: Page, *, known: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def via_of(page: Page) -> str:
+    """By which way a page's letters go, as the log of messages says it."""
+    return f"status page {page.name}"[:200]
+
+
 def _letter(
     page: Page, type_: str, *, headline: str, title: str, status: str, message: str, components: Sequence[Component], tone: str,
     body: dict[str, Any], at: datetime, when: str = "", place: str = "",
@@ -82,10 +87,11 @@ def _letter(
     message = cut("\n".join(message.replace("\x00", "").splitlines()).strip(), MESSAGE)
     told = f"{words.moment(page.language, at, zone_of(page))} ({zone_of(page)})"
     lines = [line for line in (when, affects, told) if line]
-    subject = f"{cut(name, NAME)}: {cut_middle(title, TITLE)} — {status if not when else headline}"
+    colon = words.word(page.language, "colon")
+    subject = f"{cut(name, NAME)}{colon}{cut_middle(title, TITLE)} — {status if not when else headline}"
     return {
         "subject": subject,
-        "text": "\n".join([f"{headline}: {title}", status, *lines]) + (f"\n\n{message}" if message else ""),
+        "text": "\n".join([f"{headline}{colon}{title}", status, *lines]) + (f"\n\n{message}" if message else ""),
         "html": format_html(
             '<p style="margin:0;font-weight:600;">{}</p><h1 style="margin:4px 0 0;font-size:21px;line-height:28px;font-weight:600;">{}</h1><p style="margin:8px 0 0;"><strong>{}</strong>{}</p>{}',
             headline, title, status, format_html_join("", "<br>{}", ((line,) for line in lines)), markdown(message),
@@ -95,7 +101,7 @@ def _letter(
         "tone": tone,
         "language": page.language,
         "body": {
-            "type": f"statuspage.{type_}", "text": f"{name}: {title} — {status}", "page": _named(page), **body, "message": message,
+            "type": f"statuspage.{type_}", "text": f"{name}{colon}{title} — {status}", "page": _named(page), **body, "message": message,
             "components": [{"id": c.pk, "name": c.name} for c in components[:MOST_NAMES]],
         },
     }  # fmt: skip

@@ -47,6 +47,16 @@ def url(row: Subscriber, purpose: str) -> str:
     return f"{settings.BASE_URL}/status/{row.page.slug}/{place}/{token(row, purpose)}/"
 
 
+def hook_key() -> str:
+    """What stands in the address to which a mail server reports letters that came back; of the whole installation."""
+    return base64.urlsafe_b64encode(_mac("bounces", "")[:24]).decode()
+
+
+def hook_url() -> str:
+    """That address."""
+    return f"{settings.BASE_URL}/hooks/bounces/{hook_key()}/"
+
+
 def secret(row: Subscriber) -> str:
     """What a webhook's messages are signed with: `whsec_…` (Standard Webhooks). A new mark makes another one."""
     return "whsec_" + base64.b64encode(_mac("secret", f"{row.pk}:{row.mark}")).decode()

@@ -34,7 +34,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "incident_opened": "Nouvel incident", "incident_update": "Incident : mise à jour", "incident_resolved": "Incident résolu", "incident_reopened": "Incident rouvert",
         "work_scheduled": "Maintenance planifiée", "work_updated": "Maintenance : mise à jour", "work_reminder": "La maintenance commence bientôt", "work_started": "La maintenance a commencé",
         "work_verifying": "Maintenance : vérification en cours", "work_completed": "Maintenance terminée", "work_cancelled": "Maintenance annulée",
-        "affects": "Concerne : {names}", "when": "De {start} à {end}", "why": "Vous recevez ce message parce que vous êtes abonné à {page}.",
+        "affects": "Concerne : {names}", "when": "Du {start} au {end}", "why": "Vous recevez ce message parce que vous êtes abonné à {page}.",
         "open": "Ouvrir la page d’état", "preferences": "Choisir les composants", "leave": "Se désabonner", "confirm": "Confirmer l’abonnement",
         "ask_subject": "{page} : confirmez votre abonnement",
         "ask": "Quelqu’un, peut-être vous, a demandé que les nouvelles de {page} soient envoyées ici. Ouvrez le lien et appuyez sur le bouton si vous les voulez. Sinon, ne faites rien : rien d’autre ne viendra.",

@@ -214,10 +214,15 @@ def _incident(scene: Scene, p: Publication) -> dict[str, Any]:
 
 
 def _work(w: ScheduledWork) -> dict[str, Any]:
+    # What announces it stands above all updates already.
+    said = {
+        u.pk: "" if (u.status, u.message) == (ScheduledWork.Status.SCHEDULED, w.message) else u.message
+        for u in w.updates.all()
+    }
     return {
         "id": w.pk, "title": w.title, "status": w.status, "starts_at": _iso(w.starts_at), "ends_at": _iso(w.ends_at), "html": html(w.message),
         "components": [c.name for c in w.components.all()],
-        "updates": [{"at": _iso(u.created_at), "status": u.status, "html": html(u.message)} for u in w.updates.all()],
+        "updates": [{"at": _iso(u.created_at), "status": u.status, "html": html(said[u.pk])} for u in w.updates.all()],
     }  # fmt: skip
 
 

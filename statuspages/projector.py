@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from portal import bells
 from portal.clock import database_now
 from portal.residents import Resident
-from statuspages import projection, serving, static_copy
+from statuspages import copies, projection, serving
 from statuspages.models import Page, Projection
 
 log = logging.getLogger("watchkeeper.pages")
@@ -79,10 +79,5 @@ class Copyist(Resident):
         super().__init__("copyist")
 
     def step(self) -> float:
-        if static_copy.root() is not None:
-            at = database_now()
-            rows = Page.objects.exclude(publish_folder="").filter(projection__isnull=False).select_related("projection")
-            for page in rows.defer("projection__days").order_by("pk"):
-                if static_copy.due(page, page.projection.digest, at):
-                    static_copy.publish(page, database_now())
+        copies.keep_up(database_now())
         return 1.0

@@ -30,14 +30,14 @@ from statuspages.publishing import affected, auto_publish, pass_on, publish, wit
 from statuspages.works import cancel_work, move_work, release, save_work, sweep
 
 __all__ = [
-    "affected", "announce", "auto_publish", "cancel_work", "delete_component", "delete_group", "delete_page", "keep_time", "lapse", "move_work", "order", "pass_on", "publish", "refuse_rule",
+    "affected", "announce", "auto_publish", "cancel_work", "delete_component", "delete_group", "delete_page", "keep_time", "lapse", "move_work", "order", "pass_on", "publish", "refuse_rule", "renew_feeds",
     "save_component", "save_group", "save_page", "save_work", "set_override", "withdraw",
 ]  # fmt: skip
 
 RESERVED = frozenset({"add", "admin", "api", "badge", "feed", "index", "login", "new", "portal", "static", "status", "subscribe", "www"})  # fmt: skip
 SHORTEST_PASSWORD = 8
 FOLDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}(/[a-z0-9][a-z0-9._-]{0,60}){0,3}\Z")
-UNSEEN = ("password_hash", "domain_mark", "logo", "published_at", "published_digest", "publish_error")
+UNSEEN = ("password_hash", "domain_mark", "feed_mark", "logo", "published_at", "published_digest", "publish_error")
 SAID = (
     "name", "slug", "enabled", "visibility", "headline", "about", "announcement", "announcement_until", "support_url", "language", "timezone", "theme", "accent",
     "custom_css", "show_latency", "show_targets", "show_verdicts", "show_uptime", "custom_domain", "publish_folder", "subscriptions",
@@ -96,6 +96,16 @@ def delete_page(page: Page, *, by: Actor, at: datetime) -> None:
         Incident.objects.filter(status_page_id=page.pk).update(status_page_id=None)
         release(page, by=by, at=at)
         page.delete()
+
+
+def renew_feeds(page: Page, *, by: Actor, at: datetime) -> Page:
+    """End every private address of its feed; readers find new ones on the page."""
+    with transaction.atomic():
+        row = Page.objects.select_for_update(of=("self",)).get(pk=page.pk)
+        row.feed_mark = new_mark()
+        row.save(update_fields=["feed_mark"])
+        audit.record("page.feeds_renewed", row, by=by, client_id=row.client_id)
+        return row
 
 
 def announce(page: Page, text: str, *, until: datetime | None = None, by: Actor, at: datetime) -> Page:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password
@@ -25,16 +26,19 @@ from django.template.loader import render_to_string
 from django.utils.http import http_date, parse_http_date_safe
 from django.views.decorators.csrf import csrf_exempt
 
+from alerts.twoway import hooks
 from portal.tenancy import viewer_of
-from statuspages import gate
+from statuspages import feed_keys, gate
 from statuspages.board import Known, board
-from statuspages.front import HTML, NOWHERE, File
+from statuspages.front import HTML, NOWHERE, File, Front
 from statuspages.models import Page
+from statuspages.words import word
 
 log = logging.getLogger("watchkeeper.pages")
 
 PREFIX = "/status/"
 OPEN = "style.css"  # what a page with a password shows of itself beside the form
+SUBSCRIBE = "subscribe/"
 ELSEWHERE = ("subscribe", "preferences", "leave")  # below a page's address, answered by views of their own
 PUBLIC = "public, max-age=15, stale-while-revalidate=60, stale-if-error=86400"
 SHARED = ("application/json", "image/svg+xml", "application/atom+xml")  # may be read by other sites' scripts
@@ -65,7 +69,7 @@ def answer(request: HttpRequest) -> HttpResponse | None:
         if known is None:
             return plain(404, "Not found.") if path == "/" or path.startswith(PREFIX) else None
         if known.visibility == Page.Visibility.SIGNED_IN:
-            return HttpResponseRedirect(f"{settings.BASE_URL}{PREFIX}{known.slug}/")
+            return HttpResponseRedirect(f"{settings.BASE_URL}{PREFIX}{known.slug}{path}")
         return respond(request, known, path[1:], "/")
     if not path.startswith(PREFIX):
         return None
@@ -88,6 +92,8 @@ def page(request: HttpRequest, slug: str, rest: str = "") -> HttpResponse:
         raise Http404("No such page.")
     if known.visibility != Page.Visibility.SIGNED_IN:
         return respond(request, known, rest, f"{PREFIX}{slug}/")
+    if feed_keys.asked(rest):
+        return private_feed(request, known, feed_keys.asked(rest))
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
     if not viewer_of(request).sees(known.client_id):
@@ -98,24 +104,31 @@ def page(request: HttpRequest, slug: str, rest: str = "") -> HttpResponse:
 # --- The answer -----------------------------------------------------------------------------------------------------------
 def respond(request: HttpRequest, known: Known, rest: str, root: str) -> HttpResponse:
     """What the page answers at `rest`, for a reader who may know of it; `root` is where it was asked for."""
-    asks = known.visibility == Page.Visibility.PASSWORD
+    asks, public = known.visibility == Page.Visibility.PASSWORD, known.visibility == Page.Visibility.PUBLIC
     if request.method not in ("GET", "HEAD") and not (asks and request.method == "POST" and not rest):
         response = plain(405, "This address is for reading.")
         response["Allow"] = "GET, HEAD"
         return response
+    if feed_keys.asked(rest) and not public:
+        return private_feed(request, known, feed_keys.asked(rest))
     if asks and rest != OPEN:
         refusal = _gate(request, known, rest, root)
         if refusal is not None:
             return refusal
     front = board.front(known)
     if front is None:
-        return not_yet("This page is being prepared; try again in a moment.")
+        return not_yet(word(known.language, "not_built"))
+    if rest.startswith(feed_keys.PLACE) and (public or rest == feed_keys.PLACE):
+        return HttpResponseRedirect(f"{root}feed.atom") if public else _feeds_place(request, known, front)
+    if rest == SUBSCRIBE:  # asked for at the page's own domain: the forms are the portal's
+        handed = f"?pass={quote(gate.hand_over(known.pk, known.password_hash))}" if asks else ""
+        return _away(f"{settings.BASE_URL}{PREFIX}{known.slug}/{SUBSCRIBE}{handed}")
     file = front.file(rest)
     if file is None and not rest.endswith("/") and front.file(f"{rest}/") is not None:
         return HttpResponseRedirect(f"{root}{rest}/")
     if file is None:
-        return plain(404, "There is nothing at this address.")
-    return deliver(request, file, front.as_of, shared=known.visibility == Page.Visibility.PUBLIC)
+        return plain(404, word(known.language, "nothing_here"))
+    return deliver(request, file, front.as_of, shared=public)
 
 
 def deliver(request: HttpRequest, file: File, as_of: datetime, *, shared: bool) -> HttpResponse:
@@ -181,40 +194,66 @@ def not_yet(text: str) -> HttpResponse:
     return response
 
 
+# --- A private page's feed ------------------------------------------------------------------------------------------------
+def private_feed(request: HttpRequest, known: Known, key: str) -> HttpResponse:
+    """The feed, to whoever has its address: feed readers know neither passwords nor cookies."""
+    if request.method not in ("GET", "HEAD") or not feed_keys.opens(known, key):
+        return hooks.unlogged(plain(404, word(known.language, "nothing_here")))
+    front = board.front(known)
+    if front is None:
+        return hooks.unlogged(not_yet(word(known.language, "not_built")))
+    file = front.private_feed(feed_keys.address(known, front.home, key))
+    response = deliver(request, file, front.as_of, shared=False)
+    response["Vary"], response["X-Robots-Tag"] = "Accept-Encoding", "noindex"
+    return response
+
+
+def _feeds_place(request: HttpRequest, known: Known, front: Front) -> HttpResponse:
+    """Which address to give to a feed reader; for whoever may read the page."""
+    person = known.visibility == Page.Visibility.SIGNED_IN
+    key = feed_keys.for_person(known, request.user) if person else feed_keys.for_password(known)
+    file = front.feeds_place(feed_keys.address(known, front.home, key), person=person)
+    response = deliver(request, file, front.as_of, shared=False)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
 # --- The password ---------------------------------------------------------------------------------------------------------
 def _gate(request: HttpRequest, known: Known, rest: str, root: str) -> HttpResponse | None:
     """None: this reader has said the password. Otherwise the form, or the way on after it."""
     name = gate.cookie_name(known.pk)
     if request.method != "POST":
+        wanted = rest or request.GET.get("to", "")
         if gate.holds(request.COOKIES.get(name, ""), known.pk, known.password_hash):
             return None
-        return _form(known, rest, root, "", 403)
+        return _form(known, wanted, root, "", 403)
     if not gate.same_site(request):
         return plain(403, "Open the page itself and enter its password there.")
     address = request.META.get("REMOTE_ADDR", "")
-    if gate.too_often(known.pk, address):
-        response = _form(known, rest, root, "password_often", 429)
-        response["Retry-After"] = str(int(gate.WINDOW))
-        return response
     try:
-        said = request.POST.get("password", "")[:200]
+        said, wanted = request.POST.get("password", "")[:200], request.POST.get("to", "")
     except RequestDataTooBig:
         return plain(413, "That is too much.")
+    if gate.too_often(known.pk, address):
+        response = _form(known, wanted, root, "password_often", 429)
+        response["Retry-After"] = str(int(gate.WINDOW))
+        return response
     if not check_password(said, known.password_hash):
         gate.wrong(known.pk, address)
-        return _form(known, rest, root, "password_wrong", 403)
+        return _form(known, wanted, root, "password_wrong", 403)
+    return gate.let_in(_away(root + gate.way_on(wanted)), known.pk, known.password_hash, root)
+
+
+def _away(address: str) -> HttpResponse:
+    """To be looked at there, now."""
     response = HttpResponse(status=303)
-    response["Location"] = root
+    response["Location"] = address
     response["Cache-Control"] = "no-store"
-    response.set_cookie(
-        name, gate.pass_for(known.pk, known.password_hash), max_age=gate.HOURS * 3600, path=root, secure=settings.SESSION_COOKIE_SECURE,
-        httponly=True, samesite="Lax",
-    )  # fmt: skip
     return _guarded(response, NOWHERE)
 
 
-def _form(known: Known, rest: str, root: str, trouble: str, status: int) -> HttpResponse:
-    context = {"language": known.language, "root": root, "trouble": trouble}
+def _form(known: Known, wanted: str, root: str, trouble: str, status: int) -> HttpResponse:
+    context = {"language": known.language, "root": root, "trouble": trouble, "to": gate.way_on(wanted)}
     response = HttpResponse(
         render_to_string("statuspages/public/password.html", context), status=status, content_type=HTML
     )

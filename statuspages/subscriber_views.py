@@ -75,8 +75,12 @@ def _must_show(request: HttpRequest, page: Page) -> HttpResponse | None:
     if page.visibility == Page.Visibility.PUBLIC or viewer_of(request).sees(page.client_id):
         return None
     if page.visibility == Page.Visibility.PASSWORD:
-        said = gate.holds(request.COOKIES.get(gate.cookie_name(page.pk), ""), page.pk, page.password_hash)
-        return None if said else HttpResponseRedirect(f"/status/{page.slug}/")
+        if gate.holds(request.COOKIES.get(gate.cookie_name(page.pk), ""), page.pk, page.password_hash):
+            return None
+        root = f"/status/{page.slug}/"
+        if gate.handed(request.GET.get("pass", ""), page.pk, page.password_hash):  # said at the page's own domain
+            return gate.let_in(HttpResponseRedirect(request.path), page.pk, page.password_hash, root)
+        return HttpResponseRedirect(f"{root}?to=subscribe/")
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
     raise Http404
@@ -177,6 +181,7 @@ def _render(
     about = {
         "page": page, "say": phrases.all_of(page.language, **parts), "page_url": home_of(page) if page.pk else "", "root": "../" * below,
         "language": page.language, "theme": page.theme, "logo": LOGOS.get(page.logo_type, "") if page.logo else "",
+        "feed": "feed.atom" if page.visibility == Page.Visibility.PUBLIC else "",
         "base": "statuspages/subscribe/frame.html" if page.pk else "public.html", **context,
     }  # fmt: skip
     return render(request, f"statuspages/subscribe/{name}", about, status=status)

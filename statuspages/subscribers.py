@@ -17,6 +17,7 @@ from django.db.models import Count, F, QuerySet
 
 from alerts import addressees
 from alerts.addressees import Addressee, Ended
+from alerts.channels.wording import cut, one_line
 from alerts.message import Link
 from alerts.models import Delivery, Notice
 from alerts.snapshot import moment
@@ -40,6 +41,7 @@ MOST_TO_ONE: Final = 10  # an hour, to one address from all pages together
 MOST_OF_PAGE: Final = 300  # questions that wait for an answer, of the last hour and one page
 GIVE_UP_AFTER: Final = 3  # messages in a row that the other side refused for good
 FORGET_ASKED, FORGET_ENDED = timedelta(days=7), timedelta(days=400)
+WELL: Final[dict[str, Any]] = {"failures": 0, "bounces": 0, "bounced_letter": None, "ended_reason": ""}
 REFUSED_READER: Final = "The mail server refused the recipient"  # not our own server's login, size or policy
 
 
@@ -89,7 +91,7 @@ def _room(page: Page, at: datetime) -> bool:
 def _note(row: Subscriber, where: str, at: datetime, *, due: bool, known: bool) -> None:
     values: dict[str, Any] = {"asked_at": at if due else row.asked_at}
     if not known:
-        values |= {"state": State.PENDING, "address": where, "ended_at": None, "failures": 0}
+        values |= {"state": State.PENDING, "address": where, "ended_at": None, **WELL}
     Subscriber.objects.filter(pk=row.pk).update(**values)
     for name, value in values.items():
         setattr(row, name, value)
@@ -117,7 +119,7 @@ def _ask(row: Subscriber, *, known: bool, at: datetime, sent: bool) -> None:
     )  # fmt: skip
     waits = Delivery.State.PENDING if sent else Delivery.State.EXPIRED
     Delivery.objects.create(
-        notice=notice, kind=notice.kind, destination_key=addressees.key(PREFIX, row.pk), client_id=page.client_id, via=f"status page {page.name}"[:200],
+        notice=notice, kind=notice.kind, destination_key=addressees.key(PREFIX, row.pk), client_id=page.client_id, via=letters.via_of(page),
         priority=addressees.ASKED, state=waits, reason="" if sent else "It was asked a moment ago; nothing was sent again.", next_attempt_at=at, created_at=at,
         finished_at=None if sent else at,
     )  # fmt: skip
@@ -128,7 +130,7 @@ def _ask(row: Subscriber, *, known: bool, at: datetime, sent: bool) -> None:
 def confirm(row: Subscriber, *, at: datetime) -> str:
     """The owner pressed: "confirmed", "already", "expired", or "unknown" when it was ended since."""
     fresh = Subscriber.objects.filter(pk=row.pk, state=State.PENDING, asked_at__gt=at - CONFIRM_WITHIN)
-    if fresh.update(state=State.ACTIVE, confirmed_at=at, ended_at=None, failures=0):
+    if fresh.update(state=State.ACTIVE, confirmed_at=at, ended_at=None, **WELL):
         row.refresh_from_db(fields=["state", "confirmed_at"])
         return "confirmed"
     row.refresh_from_db(fields=["state"])
@@ -210,6 +212,20 @@ def ask_again(row: Subscriber, *, by: Actor, at: datetime) -> None:
         audit.record("subscriber.asked_again", held, by=by, client_id=held.page.client_id)
 
 
+def resume(row: Subscriber, *, by: Actor, at: datetime) -> None:
+    """Staff ends a suspension: news go there again. Refused for one that is not suspended, or never confirmed."""
+    with transaction.atomic():
+        held = Subscriber.objects.select_for_update(of=("self",)).select_related("page").get(pk=row.pk)
+        if held.state != State.FAILED:
+            raise Refused(f"Only a suspended subscription is resumed; this one is: {held.get_state_display().lower()}.")
+        if held.confirmed_at is None:
+            raise Refused("Its owner never confirmed it; they may subscribe again.")
+        Subscriber.objects.filter(pk=held.pk).update(state=State.ACTIVE, ended_at=None, **WELL)
+        audit.record(
+            "subscriber.resumed", held, by=by, client_id=held.page.client_id, before={"ended_reason": held.ended_reason}
+        )
+
+
 # --- How they are reached, and what became of it -----------------------------------------------------------------------------
 def resolve(ids: Collection[int]) -> Mapping[int, Addressee]:
     """How these are reached now, each with the links that are theirs: one query."""
@@ -238,7 +254,7 @@ def _addressee(row: Subscriber) -> Addressee:
 
 
 def ended(results: Sequence[Ended]) -> None:
-    """Messages ended: an address that is refused for good three times in a row is given up, one that takes them is well."""
+    """Messages ended: an address that is refused for good three times in a row is suspended, one that takes them is well."""
     at = max(e.at for e in results)
     Subscriber.objects.filter(pk__in={e.id for e in results if e.delivered}, failures__gt=0).update(failures=0)
     refused = {e.id: e.reason for e in results if e.permanent}
@@ -251,10 +267,15 @@ def ended(results: Sequence[Ended]) -> None:
         if kind != Kind.EMAIL or refused[pk].startswith(REFUSED_READER)
     ]
     Subscriber.objects.filter(pk__in=theirs).update(failures=F("failures") + 1)
-    lost = list(Subscriber.objects.filter(pk__in=theirs, failures__gte=GIVE_UP_AFTER).values_list("pk", flat=True))
-    if lost:
-        Subscriber.objects.filter(pk__in=lost).update(state=State.FAILED, ended_at=at)
-        _drop(lost, "The address no longer works.", at)
+    lost = Subscriber.objects.filter(pk__in=theirs, failures__gte=GIVE_UP_AFTER).order_by("pk")
+    for pk in list(lost.values_list("pk", flat=True)):
+        suspend(pk, f"{GIVE_UP_AFTER} messages in a row were refused for good. {refused[pk]}", at)
+
+
+def suspend(pk: int, reason: str, at: datetime) -> None:
+    """No more news there until somebody resumes it, or its owner subscribes anew. `reason`: without the address."""
+    Subscriber.objects.filter(pk=pk).update(state=State.FAILED, ended_at=at, ended_reason=cut(one_line(reason), 300))
+    _drop([pk], "The reader's address refuses messages.", at)
 
 
 def forget(at: datetime) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 
 from alerts import addressees
 from alerts.models import Delivery, Notice
@@ -109,7 +109,7 @@ def _tell(
         },
     )  # fmt: skip
     like = Delivery(
-        notice=notice, kind=notice.kind, client_id=page.client_id, via=f"status page {page.name}"[:200], state=Delivery.State.PENDING,
+        notice=notice, kind=notice.kind, client_id=page.client_id, via=letters.via_of(page), state=Delivery.State.PENDING,
         next_attempt_at=at, created_at=at,
     )  # fmt: skip
     count = _owe(like, told)
@@ -140,3 +140,12 @@ def _owe(like: Delivery, told: QuerySet[Subscriber]) -> int:
             [*parameters, *asked],
         )
         return cursor.rowcount
+
+
+def waiting(page: Page) -> dict[str, Any]:
+    """What is still to go out to its readers: {"count", "since" (the oldest; None without any)}."""
+    state = (Delivery.State.PENDING, Delivery.State.SENDING)
+    rows = Delivery.objects.filter(
+        kind=addressees.NEWS, state__in=state, client=page.client_id, via=letters.via_of(page)
+    )
+    return rows.aggregate(count=Count("id"), since=Min("created_at"))

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from statuspages import serving, subscriber_views
+from statuspages import bounce_hook, serving, subscriber_views
 
 urlpatterns = [
     *subscriber_views.routes,
+    path("hooks/bounces/<str:key>/", bounce_hook.bounced, name="hook_bounces"),
     path("status/<slug:slug>/", serving.page, name="status_page"),
     path("status/<slug:slug>/<path:rest>", serving.page, name="status_page_part"),
 ]

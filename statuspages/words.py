@@ -71,6 +71,10 @@ WORDS: dict[str, dict[str, str]] = {
         "password_often": "Too many attempts. Try again in a few minutes.", "open": "Open the page", "status_of": "Status of {a}",
         "announcement": "Announcement", "skip": "Skip to content",
         "targets": "Watched",
+        "nothing_here": "There is nothing at this address.", "not_built": "This page is being prepared; try again in a moment.",
+        "feed_private": "This page is not for everybody, and a feed reader can neither sign in nor enter a password. Give it this address; whoever has it can read the feed, so keep it to yourself.",
+        "feed_password": "The address ends when the page’s password changes.",
+        "feed_person": "The address is yours alone. It ends when your password changes or you may no longer read this page.",
     },
     "fr": {
         "operational": "Opérationnel", "degraded": "Dégradé", "partial_outage": "Panne partielle", "major_outage": "Panne majeure",
@@ -89,6 +93,10 @@ WORDS: dict[str, dict[str, str]] = {
         "password_often": "Trop d’essais. Réessayez dans quelques minutes.", "open": "Ouvrir la page", "status_of": "État de {a}",
         "announcement": "Annonce", "skip": "Aller au contenu",
         "targets": "Surveillé",
+        "nothing_here": "Il n’y a rien à cette adresse.", "not_built": "Cette page est en préparation ; réessayez dans un instant.",
+        "feed_private": "Cette page n’est pas ouverte à tous, et un lecteur de flux ne peut ni se connecter ni saisir de mot de passe. Donnez-lui cette adresse ; quiconque l’a peut lire le flux, gardez-la donc pour vous.",
+        "feed_password": "L’adresse cesse d’être valable quand le mot de passe de la page change.",
+        "feed_person": "L’adresse n’est qu’à vous. Elle cesse d’être valable quand votre mot de passe change ou que vous ne pouvez plus lire cette page.",
     },
     "pt": {
         "operational": "Operacional", "degraded": "Degradado", "partial_outage": "Falha parcial", "major_outage": "Falha grave",
@@ -107,6 +115,10 @@ WORDS: dict[str, dict[str, str]] = {
         "password_often": "Demasiadas tentativas. Tente de novo daqui a alguns minutos.", "open": "Abrir a página", "status_of": "Situação de {a}",
         "announcement": "Aviso", "skip": "Ir para o conteúdo",
         "targets": "Vigiado",
+        "nothing_here": "Não há nada neste endereço.", "not_built": "Esta página está a ser preparada; tente de novo dentro de momentos.",
+        "feed_private": "Esta página não é aberta a todos, e um leitor de feeds não pode iniciar sessão nem introduzir uma palavra-passe. Dê-lhe este endereço; quem o tiver pode ler o feed, por isso guarde-o para si.",
+        "feed_password": "O endereço deixa de ser válido quando a palavra-passe da página muda.",
+        "feed_person": "O endereço é só seu. Deixa de ser válido quando a sua palavra-passe muda ou já não pode ler esta página.",
     },
 }  # fmt: skip
 # The probable cause in words for the public: which part it is, never a hop, an address or a name.

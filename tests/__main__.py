@@ -1,7 +1,8 @@
 """Does everything hold on SQLite and on PostgreSQL? `python -m tests [pytest arguments]` runs both and says so plainly.
 
-Each database gets two passes: what may run side by side (two processes), then the tests marked `alone`. Tests marked
-`once` touch no database and are not repeated on the second one.
+What may run side by side does, in more processes than there are processors, because much of it waits. Then come those
+marked `alone`, which measure: few at a time. Tests marked `once` say nothing about the database and are not repeated on
+the second one.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from tests.environment import DATABASE, POSTGRES, SQLITE
+from tests.rig.ground import GROUND
 
-PROCESSES = "2"
 NOTHING_TO_RUN = 5  # pytest's exit code when no test matches
-PASSES = {
-    "side by side": ("not alone and not soak", ["-n", PROCESSES, "--dist", "loadscope"]),
-    "alone": ("alone and not soak", ["-n", "0"]),
+Passes = dict[str, tuple[str, list[str]]]  # what it is called → which marks, and how pytest runs them
+IN_FOUR, IN_TWO, BY_ITSELF = ["-n", "4", "--no-loadscope-reorder"], ["-n", "2", "--no-loadscope-reorder"], ["-n", "0"]
+DAILY: Passes = {
+    "side by side": ("not alone and not soak", IN_FOUR),
+    "alone": ("alone and not soak", IN_TWO),
 }
-SOAK = {"soak": ("soak", ["-n", "0"])}
+DAILY_AGAIN: Passes = {"side by side": ("not soak and not once", IN_FOUR)}  # on the second database nothing is measured
+SOAK: Passes = {"soak": ("soak", BY_ITSELF)}
+SOAK_AGAIN: Passes = {"soak": ("soak and not once", BY_ITSELF)}
+NOT_INHERITED = ("DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass
@@ -41,23 +47,25 @@ class Outcome:
 
 def main(arguments: list[str]) -> int:
     """Run everything (or, with --soak, what takes too long for every day); 0 when nothing failed and something ran."""
-    passes = SOAK if "--soak" in arguments else PASSES
+    first, again = (SOAK, SOAK_AGAIN) if "--soak" in arguments else (DAILY, DAILY_AGAIN)
     arguments = [a for a in arguments if a != "--soak"]
     wanted = os.environ.get(DATABASE)
-    outcomes = [on(database, passes, arguments) for database in (SQLITE, POSTGRES) if wanted in (None, "", database)]
+    runs = [(wanted, first)] if wanted else [(SQLITE, first), (POSTGRES, again)]
+    with tempfile.TemporaryDirectory(prefix="watchkeeper-ground-") as shared:
+        os.environ[GROUND] = shared  # one migrated database for all passes to copy
+        outcomes = [on(database, passes, arguments) for database, passes in runs]
     report(outcomes)
     return 0 if not any(o.failed for o in outcomes) and any(o.passed for o in outcomes) else 1
 
 
-def on(database: str, passes: dict[str, tuple[str, list[str]]], arguments: list[str]) -> Outcome:
+def on(database: str, passes: Passes, arguments: list[str]) -> Outcome:
     """These passes on one database."""
     outcome = Outcome(database)
     begun = time.monotonic()
-    # Named in the shell, the settings would be read before the tests have prepared what they read.
-    inherited = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    # Named in the shell, the settings would be read before the tests have prepared what they read; and each of many
+    # processes would compile every test anew.
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     for title, (marks, how) in passes.items():
-        if database == POSTGRES and not os.environ.get(DATABASE):
-            marks += " and not once"
         print(f"\n=== {database}, {title} ===", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             summary = Path(directory) / "summary.json"

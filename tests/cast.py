@@ -26,6 +26,8 @@ from alerts.models import (
     Trigger,
 )
 from monitors.models import Monitor, Probe
+from playbooks import services as repairs
+from playbooks.models import Brake, Playbook, Run, Step
 from portal import people, services
 from portal.audit import Actor
 from portal.clock import database_now
@@ -235,3 +237,22 @@ def integration(of: Client | None = None) -> Integration:
     of = of or acme()
     found = Integration.objects.filter(client=of).first()
     return found or integrations.create(by=TESTS, name=f"RMM of {of}", client=of)[0]
+
+
+def playbook(of: Client | None = None, name: str = "Restart the shop") -> Playbook:
+    """A playbook of the client's that only waits."""
+    row, new = Playbook.objects.get_or_create(client=of or acme(), name=name)
+    if new:
+        Step.objects.create(playbook=row, order=1, kind="wait", config={"seconds": 1})
+    return row
+
+
+def run(of: Client | None = None) -> Run:
+    """What that playbook would do about the client's monitor."""
+    row = Run.objects.filter(client=of or acme()).first()
+    return row or repairs.dry_run(playbook(of), monitor(of), by=TESTS, at=database_now())
+
+
+def brake(of: Client | None = None) -> Brake:
+    """The client's playbooks are stopped."""
+    return repairs.stop(client=of or acme(), reason="Moving house", by=TESTS, at=database_now())

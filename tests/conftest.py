@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import django
-import psycopg
+import hypothesis
 import pytest
 from django.conf import settings
-from psycopg import sql
+from django.db import connection
+from whitenoise.middleware import WhiteNoiseMiddleware
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import environment, loopback_only
+from tests.rig import ground, postgres
 from tests.rig.certificates import Authority
 from tests.rig.mailbox import Mailbox
 from tests.rig.postgres import Postgres
@@ -24,6 +27,9 @@ from tests.rig.receiver import Receiver
 from tests.rig.site import Site
 from tests.rig.valkey import Valkey
 
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 SUMMARY = "WATCHKEEPER_TEST_SUMMARY"  # where `python -m tests` wants the outcome as JSON
 NOT_RUN = "NOT RUN"
 
@@ -42,27 +48,87 @@ django.setup()
 
 
 # --- Which tests are repeated on the second database? -------------------------------------------------------------------
-# What these speak of is above the database (pages, tenancy's addresses) or below it (checks): one run of them is enough.
-ONCE = ("checks", "console", "face", "outbound", "test_tenancy.py")
+# What these speak of is above the database (pages, tenancy's addresses) or below it (checks, probes): once is enough.
+ONCE = (
+    "checks", "console", "face", "outbound", "regions", "test_tenancy.py", "alerts/test_twoway_chat.py", "alerts/test_twoway_page.py",
+    "alerts/test_twoway_telephone.py", "alerts/test_unsubscribe.py", "monitors/test_hosts_page.py", "portal/test_accessible.py",
+    "portal/test_admin.py", "portal/test_admin_forms.py", "portal/test_coming_in.py", "statuspages/test_feed.py", "statuspages/test_public.py",
+    "statuspages/test_static_copy.py",
+)  # fmt: skip
+# Each waits for most of its time, and takes longest: begun first, the others are done meanwhile.
+LONGEST = (
+    "lab", "regions/test_regions.py", "faults", "portal/test_commands.py", "console/test_demo.py", "monitors/test_install.py",
+    "monitors/test_remote_whole.py", "diagnosis/test_names.py",
+)  # fmt: skip
+# One process does them one after the other: they look at one costly thing, or keep several processors busy each.
+TOGETHER = {
+    "diagnosis": ("test_names.py", "test_paths.py", "test_battery.py", "test_lan.py"),
+    "faults": (
+        "test_database_dies.py", "test_doubles.py", "test_escalation.py", "test_one_machine.py", "test_poison.py", "test_workers_die.py",
+    ),
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whole directories instead of each of their files."""
-    here = Path(__file__).parent
+    """Mark whole directories instead of each of their files; the longest come first."""
     for item in items:
-        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ONCE:
+        if any(_place(item).is_relative_to(path) for path in ONCE):
             item.add_marker(pytest.mark.once)
+    items.sort(key=lambda item: next((n for n, path in enumerate(LONGEST) if _place(item).is_relative_to(path)), len(LONGEST)))  # fmt: skip
+
+
+def _place(item: pytest.Item) -> Path:
+    here = Path(__file__).parent
+    return item.path.relative_to(here) if item.path.is_relative_to(here) else Path(item.path.name)
+
+
+class ByFile(LoadScopeScheduling):
+    """A process takes one file after the other, in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        directory, _, name = file.rpartition("/")
+        return directory if name in TOGETHER.get(directory.rpartition("/")[2], ()) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return ByFile(config, log)
 
 
 # --- Django's test database ------------------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite tests use a file of their own: in memory, threads would share one connection and never meet a lock."""
-    default = settings.DATABASES["default"]
-    if default["ENGINE"].endswith("sqlite3"):
-        default.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """A copy of the migrated database for each process. SQLite in a file: in memory, threads would share one connection."""
+    name = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}_{os.getpid()}"
+    server = os.environ.get(environment.SERVER)
+    if server:
+        postgres.create_database(server, name, ground.DATABASE)
     else:
-        request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+        name = str(ground.sqlite(tmp_path_factory.mktemp(name) / "test.sqlite3", environment.for_programs()))
+    with django_db_blocker.unblock():
+        connection.close()
+        settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+    yield  # its folder or its server goes with the process
+    with django_db_blocker.unblock():
+        connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_found_once() -> Iterator[None]:
+    """Each test client loads the middleware anew, and with it the list of some two hundred files that never change."""
+    find, known = WhiteNoiseMiddleware.add_files_from_finders, {}
+
+    def add_files_from_finders(self: WhiteNoiseMiddleware) -> None:
+        if not known:
+            find(self)
+            known.update(self.files)
+        self.files.update(known)
+
+    WhiteNoiseMiddleware.add_files_from_finders = add_files_from_finders
+    yield
+    WhiteNoiseMiddleware.add_files_from_finders = find
 
 
 _database_numbers = itertools.count(1)
@@ -76,11 +142,8 @@ def empty_database_url(tmp_path: Path) -> Iterator[str]:
         yield f"sqlite://{tmp_path / 'empty.sqlite3'}"
         return
     name = f"empty_{os.getpid()}_{next(_database_numbers)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield f"{server.rpartition('/')[0]}/{name}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    yield postgres.create_database(server, name)
+    postgres.drop_database(server, name)
 
 
 # --- Real servers, started when first asked for ----------------------------------------------------------------------

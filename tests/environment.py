@@ -12,7 +12,7 @@ import tempfile
 
 from cryptography.fernet import Fernet
 
-from tests.rig import postgres
+from tests.rig import ground, postgres
 
 HOME = "WATCHKEEPER_TEST_HOME"  # set once prepared: workers and programs started by a test find it and change nothing
 DATABASE = "WATCHKEEPER_TEST_DB"
@@ -33,6 +33,11 @@ PLAIN = {
     "SMTP_TLS": "none",
     "PUBLISH_FOLDER": "",
     "PUBLISH_COMMAND": "",
+    "PUBLISH_BUCKET": "",
+    "PUBLISH_S3_ENDPOINT": "",
+    "PUBLISH_S3_REGION": "",
+    "PUBLISH_S3_KEY_ID": "",
+    "PUBLISH_S3_SECRET": "",
     "SLACK_WEBHOOK_URL": "",
     "HEARTBEAT_URL": "",
     "ALLOWED_HOSTS": "",
@@ -57,6 +62,7 @@ def prepare() -> None:
         return
     database = chosen()
     home = tempfile.mkdtemp(prefix="watchkeeper-test-")
+    os.environ.setdefault(ground.GROUND, home)  # a run of several passes brings one for all of them
     os.environ[HOME] = home
     atexit.register(_clear, home, os.getpid())  # also when the settings or an app fail to load
     for name, value in PLAIN.items():
@@ -67,9 +73,16 @@ def prepare() -> None:
     os.environ["DATA_DIR"] = os.path.join(home, "data")
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
     if database == POSTGRES:
-        server = postgres.shared()
+        server = postgres.shared(ground.cluster(for_programs()))
         os.environ[SERVER] = server.url()
         os.environ["DATABASE_URL"] = server.create_database("watchkeeper")
+
+
+def for_programs(**more: str) -> dict[str, str]:
+    """What a program that a test starts may see: the tests' keys, no addresses of anything, nothing else of ours."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", ground.GROUND) if name in os.environ}
+    own = {**PLAIN, "ENCRYPTION_KEYS": os.environ["ENCRYPTION_KEYS"], "SECRET_KEY": os.environ["SECRET_KEY"]}
+    return {**kept, **own, "DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONUNBUFFERED": "1", **more}
 
 
 def _clear(home: str, owner: int) -> None:

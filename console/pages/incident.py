@@ -45,7 +45,7 @@ STORY_TONES = {
 }
 STATE_TONES = {"down": "down", "degraded": "degraded", "up": "up", "maintenance": "maintenance"}
 PEOPLE = frozenset((
-    "acknowledged", "update", "reopened", "edited", "merged", "left", "grouped", "ungrouped", "published", "withdrawn", "postmortem",
+    "acknowledged", "update", "update_edited", "update_removed", "reopened", "edited", "merged", "left", "grouped", "ungrouped", "published", "withdrawn", "postmortem",
 ))  # fmt: skip
 MOST = 300
 
@@ -132,6 +132,11 @@ def incident(request: HttpRequest, pk: int) -> HttpResponse:
         "children": children,
         "parent": i.parent if i.parent is not None and viewer.msp_role else None,
         "merged": list(Incident.objects.for_user(viewer).filter(merged_into=i).order_by("pk")[:50]),
+        "may_reopen": not is_open
+        and (
+            i.merged_into_id is None
+            or engine.merge_left_nothing(i.timeline.filter(kind="resolved").values_list("data", flat=True))
+        ),
         "undo": joining.can_undo(i, alerts) if may_write and is_open else [],
         "may_split": may_write and is_open and len(alerts) > 1,
         "may_group": bool(viewer.msp_role) and viewer.may(WRITE, None) and is_open,
@@ -171,6 +176,7 @@ def tickets(alerts: list[Alert], viewer: Any) -> list[tuple[Channel, list[str]]]
 def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[dict[str, Any]]:
     """What people and the machine did, merged with the pages sent and the monitors' changes of state, newest first."""
     story: list[dict[str, Any]] = []
+    mendable = set(i.updates.values_list("pk", flat=True)) if viewer.may(WRITE, i.client_id) else set()
     for e in i.timeline.order_by("-seq")[:MOST]:
         person = e.kind in PEOPLE or (e.kind in ("opened", "resolved") and e.by not in ("", "Watchkeeper"))
         if show in ("", "people" if person else "machine"):
@@ -181,6 +187,7 @@ def timeline(i: Incident, alerts: list[Alert], viewer: Any, show: str) -> list[d
                     "tone": STORY_TONES.get(e.kind, "unknown"),
                     "entry": e,
                     "status": e.data.get("status", "") if e.kind == "update" else "",
+                    "update": e.data.get("update") if e.data.get("update") in mendable else None,
                 }
             )
     if show in ("", "pages"):

@@ -1,4 +1,4 @@
-"""How is an incident corrected? Its title, severity, lead, affected monitors, and when it began and was over for its readers."""
+"""How is an incident corrected? Its title, severity, lead, affected monitors, its times, and the words of an update."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from console.pages import visit
-from incidents import services
-from incidents.models import Incident
+from incidents import services, updates
+from incidents.models import Incident, Update
 from monitors.models import Monitor
 from portal.audit import Actor
 from portal.clock import database_now
+from portal.errors import Refused
 from portal.models import Contact
 from portal.tenancy import WRITE, viewer_of
 
@@ -92,3 +93,35 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         "crumb": (i.title, reverse("incident", args=[pk])), "note": "Times are in your own zone. Every change is on the timeline.",
     }  # fmt: skip
     return render(request, "console/form_page.html", context, status=400 if form.errors else 200)
+
+
+# --- The words of an update ------------------------------------------------------------------------------------------------
+class WordsForm(forms.Form):
+    """What an update says."""
+
+    message = forms.CharField(label="Message", widget=forms.Textarea(attrs={"rows": 4}), max_length=5000)
+
+
+@visit.page
+def edit_update(request: HttpRequest, pk: int, update: int) -> HttpResponse:
+    """`/incidents/2/updates/5/`: its words are corrected or (button `take_back`) taken back."""
+    i = visit.found(Incident.objects.for_user(request), pk)
+    visit.require(request, WRITE, i)
+    row = visit.found(Update.objects.for_user(request).filter(incident=i), update)
+    by, at, back = Actor.of(request), database_now(), reverse("incident", args=[pk])
+    if request.method == "POST" and "take_back" in request.POST:
+        said = "The update is taken back."
+        return visit.act(request, back, said, lambda: updates.take_back(row, by=by, at=at))
+    form = WordsForm(request.POST if request.method == "POST" else None, initial={"message": row.message})
+    if request.method == "POST" and form.is_valid():
+        try:
+            updates.correct(row, message=form.cleaned_data["message"], by=by, at=at)
+        except ValidationError as error:
+            visit.spread_errors(form, error)
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, "The update reads so now.")
+            return redirect(back)
+    context = {"incident": i, "update": row, "form": form, "cancel_url": back}
+    return visit.show(request, "console/incident_update.html", context, status=400 if form.errors else 200)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.pages import incident, incident_edit, incident_joining, incident_list, incident_postmortem, sla
+from console.pages import (
+    incident,
+    incident_add,
+    incident_edit,
+    incident_joining,
+    incident_list,
+    incident_postmortem,
+    sla,
+)
 
 PATHS = [
     path("incidents/", incident_list.incident_list, name="incidents"),
-    path("incidents/add/", incident_list.add, name="incident_add"),
+    path("incidents/add/", incident_add.add, name="incident_add"),
     path("incidents/group/", incident_joining.group, name="incident_group"),
     path("incidents/<int:pk>/", incident.incident, name="incident"),
     path("incidents/<int:pk>/edit/", incident_edit.edit, name="incident_edit"),
+    path("incidents/<int:pk>/updates/<int:update>/", incident_edit.edit_update, name="incident_update"),
     path("incidents/<int:pk>/merge/", incident_joining.merge, name="incident_merge"),
     path("incidents/<int:pk>/split/", incident_joining.split, name="incident_split"),
     path("incidents/<int:pk>/join/", incident_joining.join, name="incident_join"),

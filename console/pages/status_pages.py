@@ -16,7 +16,7 @@ from portal.audit import Actor
 from portal.clock import database_now
 from portal.models import Client
 from portal.tenancy import WRITE, viewer_of
-from statuspages import domains, services, subscribers
+from statuspages import domains, links, services, subscribers, telling
 from statuspages.bodies import address_of
 from statuspages.models import Page, ScheduledWork, Subscriber
 
@@ -85,6 +85,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "works": [shown_work(w, at) for w in works.filter(status__in=("scheduled", "in_progress", "verifying")).order_by("starts_at", "pk")[:MOST_SHOWN]],
         "past": [shown_work(w, at) for w in works.filter(status__in=("completed", "cancelled"))[:5]],
         "published": list(row.publications.filter(withdrawn_at=None).select_related("incident")[:MOST_SHOWN]), "groups": list(row.groups.all()),
+        "badges": list(row.components.order_by("order", "pk").only("pk", "name")[:MOST_SHOWN]),
     }  # fmt: skip
     return visit.show(request, "console/status_page.html", context)
 
@@ -125,14 +126,16 @@ def shown_work(work: ScheduledWork, at: datetime) -> dict[str, Any]:
 # --- What is pressed ------------------------------------------------------------------------------------------------------
 @visit.page
 def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """`verify`: look for the domain's record now; `on`, `off`: whether the page answers; `delete`: asked first."""
+    """`verify`: look for the domain's record now; `on`, `off`: whether the page answers; `feeds`, `delete`: asked first."""
     row = visit.found(Page.objects.for_user(request).select_related("client"), pk)
-    if verb not in ("verify", "on", "off", "delete"):
+    if verb not in ("verify", "on", "off", "feeds", "delete"):
         raise Http404
     back, by = reverse("statuspage", args=[pk]), Actor.of(request)
-    if not visit.pressed(request) and verb != "delete":
+    if not visit.pressed(request) and verb not in ("feeds", "delete"):
         return redirect(back)
     visit.require(request, WRITE, row)
+    if verb == "feeds":
+        return feeds_ended(request, row, by, f"{back}#readers")
     if verb == "verify":
         said = f"Proved. The page answers at {row.custom_domain} as soon as that name points here."
         return visit.act(
@@ -159,6 +162,17 @@ def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     )  # fmt: skip
 
 
+def feeds_ended(request: HttpRequest, row: Page, by: Actor, back: str) -> HttpResponse:
+    """End the private addresses of its feed; asked first."""
+    if visit.pressed(request):
+        said = "The old feed addresses are good no more; readers find new ones on the page."
+        return visit.act(request, back, said, lambda: services.renew_feeds(row, by=by, at=database_now()) and None)
+    body = f"Every feed reader that follows {row.name} stops getting news until its owner gives it the new address, which the page shows to those who may read it."
+    return render(
+        request, "components/confirm_page.html", {"title": "End the feed addresses?", "body": body, "confirm_label": "End them", "cancel_url": back}
+    )  # fmt: skip
+
+
 # --- Readers --------------------------------------------------------------------------------------------------------------
 @visit.page
 def readers(request: HttpRequest, pk: int) -> HttpResponse:
@@ -173,6 +187,9 @@ def readers(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "row": row, "may": may, "rows": [{"row": s, "address": address_for(s) if may else ""} for s in shown], "newer": newer, "older": older,
         "states": [(value, label, counts[value]) for value, label in Subscriber.State.choices], "state": request.GET.get("state", ""), "url": address_of(row),
+        "waiting": telling.waiting(row),
+        "log": f"{reverse('deliveries')}?kind=news&state=pending" if viewer.msp_role else "",
+        "hook": links.hook_url() if viewer.msp_role and viewer.may(WRITE, None) else "",
     }  # fmt: skip
     return visit.show(request, "console/status_page_readers.html", context)
 
@@ -189,15 +206,18 @@ def address_for(reader: Subscriber) -> str:
 
 @visit.page
 def reader_press(request: HttpRequest, pk: int, reader: int, verb: str) -> HttpResponse:
-    """`remove`: end a subscription, asked first; `ask`: send the question once more."""
+    """`remove`: end a subscription, asked first; `ask`: send the question once more; `resume`: one that is suspended."""
     row = visit.found(Page.objects.for_user(request).select_related("client"), pk)
     found = visit.found(row.subscribers.select_related("page"), reader)
-    if verb not in ("remove", "ask"):
+    if verb not in ("remove", "ask", "resume"):
         raise Http404
     back, by = reverse("statuspage_readers", args=[pk]), Actor.of(request)
-    if verb == "ask" and not visit.pressed(request):
+    if verb != "remove" and not visit.pressed(request):
         return redirect(back)
     visit.require(request, WRITE, row)
+    if verb == "resume":
+        said = "Resumed: news go there again."
+        return visit.act(request, back, said, lambda: subscribers.resume(found, by=by, at=database_now()))
     if verb == "ask":
         return visit.act(
             request, back, "Asked once more.", lambda: subscribers.ask_again(found, by=by, at=database_now())

@@ -53,6 +53,16 @@ class SlaContract(models.Model):
         max_length=60, blank=True, help_text="Where a month begins and ends; empty: the client's."
     )
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(target_percent__gte=0, target_percent__lte=100), name="a_target_is_a_percentage"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(counted_from__in=["first_failure", "confirmation"]), name="counted_from_is_known"
+            ),
+        ]
+
     def __str__(self) -> str:
         return f"{self.target_percent} % for {self.service}"
 

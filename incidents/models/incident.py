@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from portal.tenancy import TenantManager
 
@@ -99,6 +99,29 @@ class Incident(models.Model):
             models.CheckConstraint(
                 condition=Q(client__isnull=False) | Q(auto_created=False), name="the_machine_opens_for_a_client"
             ),
+            models.CheckConstraint(
+                condition=~Q(responder_status="triggered") | Q(acknowledged_at=None),
+                name="nobody_has_what_is_triggered",
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into=None) | (Q(status="resolved") & ~Q(merged_into=F("id"))),
+                name="merged_is_over_and_into_another",
+            ),
+            models.CheckConstraint(
+                condition=Q(parent=None) | (Q(client__isnull=False) & ~Q(parent=F("id"))),
+                name="only_a_clients_incident_has_a_parent",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["investigating", "identified", "monitoring", "resolved"]),
+                name="incident_status_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(responder_status__in=["triggered", "acknowledged", "resolved"]),
+                name="responder_status_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(severity__in=["minor", "major", "critical"]), name="incident_severity_is_known"
+            ),
         ]
         indexes = [
             models.Index(fields=["client", "-id"], name="incident_client"),
@@ -131,9 +154,17 @@ class Update(models.Model):
     message = models.TextField(blank=True)
     by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
+    edited_at = models.DateTimeField(null=True, blank=True, help_text="The words were corrected; the status never is.")
+    edited_by = models.CharField(max_length=200, blank=True)
 
     class Meta:
         ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["investigating", "identified", "monitoring", "resolved"]),
+                name="update_status_is_known",
+            ),
+        ]
 
 
 class TimelineEntry(models.Model):
@@ -146,7 +177,8 @@ class TimelineEntry(models.Model):
     seq = models.IntegerField()
     at = models.DateTimeField()
     kind = models.CharField(
-        max_length=24, help_text="opened, joined, acknowledged, update, alert_resolved, resolved, reopened, edited"
+        max_length=24,
+        help_text="opened, joined, acknowledged, update, update_edited, alert_resolved, resolved, edited …",
     )
     by = models.CharField(max_length=200, blank=True)
     text = models.TextField(blank=True)
@@ -176,6 +208,14 @@ class ServiceRules(models.Model):
 
     class Meta:
         verbose_name_plural = "service rules"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(creation__in=["auto", "auto_with_confirmation", "manual"]), name="creation_mode_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(merge_window_minutes__lte=7 * 24 * 60), name="merge_window_is_at_most_a_week"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"Rules of {self.service}"

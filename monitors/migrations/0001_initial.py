@@ -238,6 +238,7 @@ class Migration(migrations.Migration):
                 ('revoked_at', models.DateTimeField(editable=False, null=True)),
                 ('instance', models.CharField(blank=True, editable=False, help_text='The process that speaks for it now.', max_length=32)),
                 ('counter', models.BigIntegerField(default=0, editable=False, help_text="The last request's; an older one is a replay.")),
+                ('action_counter', models.BigIntegerField(default=0, editable=False, help_text='The last order to act; it refuses whatever is not above it.')),
                 ('result_seq', models.BigIntegerField(default=0, editable=False, help_text='The last result that was taken over.')),
                 ('assignment_version', models.PositiveIntegerField(default=1, editable=False)),
                 ('hostname', models.CharField(blank=True, editable=False, max_length=120)),

@@ -55,6 +55,9 @@ class Probe(models.Model):
     counter = models.BigIntegerField(
         default=0, editable=False, help_text="The last request's; an older one is a replay."
     )
+    action_counter = models.BigIntegerField(
+        default=0, editable=False, help_text="The last order to act; it refuses whatever is not above it."
+    )
     result_seq = models.BigIntegerField(default=0, editable=False, help_text="The last result that was taken over.")
     assignment_version = models.PositiveIntegerField(default=1, editable=False)
     hostname = models.CharField(max_length=120, blank=True, editable=False)

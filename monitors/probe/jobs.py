@@ -12,6 +12,7 @@ from typing import Any
 
 from monitors.diagnosis import battery
 from monitors.probe import anchors, discovery
+from monitors.probe.actions import Acts
 from portal.outbound.guard import Reach
 from portal.outbound.http import HttpEngine
 from portal.outbound.resolver import Resolver
@@ -69,22 +70,33 @@ async def discover(body: dict[str, Any], surroundings: dict[str, Any]) -> dict[s
         raise NotDone(str(why)) from why
 
 
-KINDS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+async def act(body: dict[str, Any], surroundings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """One action of those that this machine's own file allows, on a signed order: `monitors.probe.actions`."""
+    acts: Acts | None = surroundings.get("acts")
+    if acts is None:
+        raise NotDone("This probe carries out no actions.")
+    return await acts.carry_out(body, surroundings["number"])
+
+
+Said = dict[str, Any] | tuple[str, dict[str, Any]]  # the result of what was done, or (state, result)
+KINDS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Awaitable[Said]]] = {
     "noop": noop,
     "look": look,
     "diagnose": diagnose,
     "discover": discover,
+    "act": act,
 }
 
 
 async def carry_out(job: dict[str, Any], surroundings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """(state, result) of one job: done, failed or refused."""
+    """(state, result) of one job: done, failed, refused, or unknown for an action whose end nobody saw."""
     known = KINDS.get(str(job.get("kind")))
     if known is None:
         return "refused", {"why": f"This probe does not know jobs of the kind {str(job.get('kind'))[:40]!r}."}
     body = job.get("body")
     try:
-        return "done", await known(body if isinstance(body, dict) else {}, surroundings)
+        said = await known(body if isinstance(body, dict) else {}, {**surroundings, "number": job.get("id", 0)})
+        return said if isinstance(said, tuple) else ("done", said)
     except NotDone as refusal:
         return "refused", {"why": str(refusal)}
     except Exception as error:  # our own bug; the portal hears of it, and the other jobs go on

@@ -19,10 +19,13 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
-from monitors.probe import identity
+from monitors.probe import actions, identity
+from monitors.probe.actions import Acts
+from monitors.probe.allowed import NotAllowed
 from monitors.probe.clock import Clock
 from monitors.probe.identity import Identity, NotEnrolled
 from monitors.probe.link import LinkDown, Refused, enroll
+from monitors.probe.orders import Orders
 from monitors.probe.plan import Networks
 from monitors.probe.runner import VERSION, Courier, Runner
 from monitors.probe.spool import Spool
@@ -35,6 +38,8 @@ ENVIRONMENT = """environment:
   SSL_CERT_FILE           certificate authorities (PEM) to trust in place of the machine's own, for the portal and for checks
   OUTBOUND_ALLOW          networks that checks may reach although they are not public, when --allow is not given
   LOG_LEVEL               DEBUG, INFO, WARNING (INFO)
+  WATCHKEEPER_PROBE_ACTIONS        the file of what this machine may be asked to do (/etc/watchkeeper/actions.toml)
+  WATCHKEEPER_PROBE_ACTIONS_OWNER  self: that file may belong to this program's own user in place of root
 
 The proxy is for the way to the portal only; checks go straight to what they check."""
 
@@ -64,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
         "--allow", default=os.environ.get("OUTBOUND_ALLOW", ""), help="networks that may be reached although they are not public, as 127.0.0.0/8"
     )  # fmt: skip
     verbs.add_parser("status", help="is it running, and does the portal hear it?")
+    may = verbs.add_parser("actions", help="what may the portal ask to be done here?")
+    may.add_argument("--check", action="store_true", help="also: could each be carried out by this user now?")
     return about
 
 
@@ -73,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if given.verb == "actions":
+        return _actions(given.check)
     try:
         given.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         match given.verb:
@@ -113,9 +122,9 @@ def _run(directory: Path, most: int, allow: Networks) -> int:
             print(f"Another watchkeeper-probe runs on {directory}.", file=sys.stderr)
             return 1
         allow_many_sockets()
-        clock, spool = Clock(), Spool(directory / "spool.sqlite3")
+        clock, spool, orders = Clock(), Spool(directory / "spool.sqlite3"), Orders(directory / "spool.sqlite3")
         runner = Runner(who.probe, clock, spool, most=most, allow=allow)
-        courier = Courier(who, clock, spool, runner, directory)
+        courier = Courier(who, clock, spool, runner, Acts(who, clock, orders), directory)
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
@@ -147,7 +156,23 @@ def _status(directory: Path) -> int:
     print(f"Running (pid {said['pid']}); " + ("the portal hears it." if said["connected"] else f"the portal does not hear it: {said['trouble']}"))  # fmt: skip
     for name in ("monitors", "checks_per_s", "spool", "lost", "blind", "clock_offset_ms", "memory_mb"):
         print(f"  {name} {said[name]}")
+    why = said.get("actions_why")
+    print(f"  actions {len(said.get('actions', ()))}" + (f" ({why})" if why else ""))
     return 0 if said["connected"] else 2
+
+
+def _actions(check: bool) -> int:
+    """What the machine's file allows: 1 when it is not to be believed, 2 when something allowed could not be done."""
+    try:
+        for line in actions.listing():
+            print(line)
+        found = list(actions.faults()) if check else []
+    except NotAllowed as why:
+        print(f"Every order is refused. {why}", file=sys.stderr)
+        return 1
+    for line in found:
+        print(line, file=sys.stderr)
+    return 2 if found else 0
 
 
 def _locked(directory: Path) -> bool:

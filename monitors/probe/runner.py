@@ -28,6 +28,7 @@ from typing import Any
 from monitors import engine
 from monitors.checks.base import Outcome
 from monitors.probe import anchors, jobs
+from monitors.probe.actions import Acts
 from monitors.probe.clock import Clock, micros
 from monitors.probe.identity import Identity
 from monitors.probe.link import Answer, Link, LinkDown, Patience, Refused
@@ -231,9 +232,10 @@ def _ms(value: float | None) -> float | None:
 class Courier(threading.Thread):
     """Talks to the portal for the runner; see the module's first lines."""
 
-    def __init__(self, who: Identity, clock: Clock, spool: Spool, runner: Runner, directory: Path) -> None:
+    def __init__(self, who: Identity, clock: Clock, spool: Spool, runner: Runner, acts: Acts, directory: Path) -> None:
         super().__init__(name="courier", daemon=True)
         self.who, self.clock, self.spool, self.runner, self.directory = who, clock, spool, runner, directory
+        self.acts = acts
         self.link = Link(who, clock, instance=secrets.token_hex(16))
         self.patience = Patience()
         self.stopping = threading.Event()
@@ -244,7 +246,7 @@ class Courier(threading.Thread):
         self.urgent = False
         self.trouble = ""
         self.aged_at = 0.0
-        self.outcomes: deque[tuple[int, str, dict[str, Any]]] = deque()
+        self.outcomes: deque[tuple[int, str, dict[str, Any]]] = deque(acts.orders.left)
         self.refused_jobs = 0
         self.private = False  # is this a client's own probe, which may reach private addresses?
         self.most_rows = MOST_ROWS
@@ -324,6 +326,7 @@ class Courier(threading.Thread):
             {"version": VERSION, "host": socket.gethostname()[:120], "platform": platform.platform()[:200], "clock_offset_ms": self.clock.wall_offset_ms()},
         )  # fmt: skip
         self.spool.begin_after(int(answer.body["result_seq"]))
+        self.acts.remember()
         self.greeted, self.etag = True, ""
         log.info("the portal knows us as %s", self.who.slug)
 
@@ -353,7 +356,7 @@ class Courier(threading.Thread):
     def _surroundings(self) -> dict[str, Any]:
         """What a job may use of this program: jobs run in the engine's loop, beside the checks."""
         runner = self.runner
-        return {"anchors": runner.anchors, "engine": runner.engine, "clock": self.clock, "private": self.private, "allow": runner.plans.allow}  # fmt: skip
+        return {"anchors": runner.anchors, "engine": runner.engine, "clock": self.clock, "private": self.private, "allow": runner.plans.allow, "acts": self.acts}  # fmt: skip
 
     def _finished(self, number: int, state: str, result: dict[str, Any]) -> None:
         self.refused_jobs += state == "refused"
@@ -364,10 +367,13 @@ class Courier(threading.Thread):
         while self.outcomes:
             number, state, result = self.outcomes[0]
             try:
-                self.link.ask("POST", f"jobs/{number}", {"state": state, "result": result})
+                # Compact, as the portal takes 64 KB; half a surrogate becomes the escape that JSON has for it.
+                body = json.dumps({"state": state, "result": result}, ensure_ascii=False)
+                self.link.ask("POST", f"jobs/{number}", body.encode(errors="backslashreplace"))
             except Refused as refusal:
-                if refusal.status not in (404, 409, 413):
+                if refusal.status not in (404, 409, 413) or refusal.code == "instance":
                     raise
+            self.acts.orders.told(number)
             self.outcomes.popleft()
 
     def _deliver(self) -> bool:
@@ -424,6 +430,7 @@ class Courier(threading.Thread):
             "lost": self.spool.lost,
             "refused_jobs": self.refused_jobs,
             "memory_mb": round(memory_mb(), 1),
+            **self.acts.said(),
         }
 
     # --- For the person at this machine -------------------------------------------------------------------------------------

@@ -8,8 +8,19 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from playbooks.steps.base import Step, StepConfig
+from playbooks.steps.check import Check
+from playbooks.steps.dns_swap import DnsSwap
+from playbooks.steps.incident_update import IncidentUpdate
+from playbooks.steps.notify import Notify
+from playbooks.steps.restart import Restart
+from playbooks.steps.script import Script
+from playbooks.steps.wait import Wait
+from playbooks.steps.webhook import Webhook
 
-KINDS: dict[str, type[Step]] = {}
+_ALL = (DnsSwap, Restart, Script, Webhook, Wait, Check, IncidentUpdate, Notify)
+KINDS: dict[str, type[Step]] = {step.kind: step for step in _ALL}
+if len(KINDS) != len(_ALL):
+    raise RuntimeError("Two steps have the same kind.")
 
 
 class InvalidSettings(ValueError):
@@ -47,16 +58,22 @@ def parse(kind: str, data: Mapping[str, Any]) -> StepConfig:
         found: dict[str, list[str]] = {}
         for entry in error.errors(include_input=False, include_url=False, include_context=False):
             key = ".".join(str(part) for part in entry["loc"])
-            found.setdefault(key, []).append(entry["msg"].removeprefix("Value error, "))
+            said = entry["msg"].removeprefix("Value error, ")
+            field, colon, rest = said.partition(": ")
+            if (
+                not key and colon and field in config_class.model_fields
+            ):  # said of several fields together, at one of them
+                key, said = field, rest
+            found.setdefault(key, []).append(said)
         raise InvalidSettings(found) from None
 
 
 def split(kind: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(config, secrets) as they are stored: what was given, validated and in normal form; secrets go under seal."""
     config = parse(kind, data)
-    sealed = set(config.secret_names())
+    sealed = {*config.secret_names(), *getattr(config, "also_secret", tuple)()}
     plain = {name: _plain(getattr(config, name)) for name in sorted(config.model_fields_set)}
-    kept = {name: value for name, value in plain.items() if value not in ("", None)}
+    kept = {name: value for name, value in plain.items() if value not in ("", None, [], {})}
     secrets = {name: value for name, value in kept.items() if name in sealed}
     return {name: value for name, value in kept.items() if name not in sealed}, secrets
 

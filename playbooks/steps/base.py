@@ -32,11 +32,24 @@ class StepConfig(BaseModel):
         return tuple(name for name, f in cls.model_fields.items() if (f.json_schema_extra or {}).get("secret"))
 
 
-class NotDone(Exception):
-    """It was surely not done; the sentence says why. The run fails, and what went before may be undone."""
+class Ended(Exception):
+    """How a step ended, other than well. What it said, and what was seen before and after, are for the record."""
+
+    def __init__(
+        self, message: str, *, output: str = "", before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.output, self.before, self.after = shortened(output), dict(before or {}), dict(after or {})
 
 
-class Unsure(Exception):
+class NotDone(Ended):
+    """The outcome is known and it is no: surely not done, or it ran and said itself that it failed. The sentence says which.
+
+    The run fails, and what went before may be undone.
+    """
+
+
+class Unsure(Ended):
     """Nobody knows whether it was done. The run ends `outcome_unknown`; a person has to look, nothing is repeated."""
 
 
@@ -63,7 +76,7 @@ class Context:
     until: datetime  # when it has to have ended
     now: Callable[[], datetime]
     fetch: Callable[[Request], Response]  # guarded; raises portal.outbound.http.OutboundError
-    rest: Callable[[timedelta], None]  # sleep; ends early when the portal stops
+    rest: Callable[[timedelta], None]  # sleep; when the portal stops it ends a step that does not act, and it only
     stopping: Callable[[], bool]
 
 
@@ -93,7 +106,10 @@ class Step:
         return ""
 
     def problem(self, client_id: int | None) -> str:
-        """Why it cannot be done now, from what the portal has stored (a probe is away, an action unknown); "" when it can."""
+        """Why it cannot be done now, from what the portal has stored (a probe is away, an action unknown); "" when it can.
+
+        `client_id` is the playbook's own (None: the MSP's), not that of a run.
+        """
         return ""
 
     def longest(self) -> int:
@@ -109,11 +125,20 @@ class Step:
         raise NotDone("This step cannot be undone.")
 
 
+def seconds_left(context: Context, most: float) -> float:
+    """Seconds until the step has to have ended, at most `most`. NotDone when there are none: nothing was begun yet."""
+    left = min(most, (context.until - context.now()).total_seconds())
+    if left <= 0:
+        raise NotDone("Its time was over before it could begin.")
+    return left
+
+
 def shortened(text: str) -> str:
-    """At most 50 KB of what a step said: its beginning and its end."""
+    """At most 50 KB of what a step said, its beginning and its end; what cannot be shown or stored is replaced."""
+    text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text.replace("\r\n", "\n"))
     raw = text.encode("utf-8", "replace")
     if len(raw) <= MOST_OUTPUT:
-        return text
+        return raw.decode()
     half = (MOST_OUTPUT - 80) // 2
     head, tail = raw[:half].decode("utf-8", "ignore"), raw[-half:].decode("utf-8", "ignore")
     return f"{head}\n… {len(raw) - 2 * half} bytes left out …\n{tail}"

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 
 from portal import people
 from portal.admin.desk import Desk, DoorForm, Truth
+from portal.admin.factors import ResetsSecondSteps
 from portal.admin.lists import each, state_column, time_column
 from portal.audit import Actor
 from portal.models import Membership, OneTimeLink, Token, User
@@ -96,24 +97,34 @@ class UserForm(DoorForm):
 
 
 @admin.register(User)
-class UserDesk(ShownOnce):
+class UserDesk(ResetsSecondSteps, ShownOnce):
     form = UserForm
-    list_display = ("email", "name", "roles", "is_active", time_column("last_login", "Last signed in"), "created_at")
+    list_display = (
+        "email",
+        "name",
+        "roles",
+        "second_steps",
+        "is_active",
+        time_column("last_login", "Last signed in"),
+        "created_at",
+    )
     list_filter = ("is_active", "memberships__role")
     search_fields = ("email", "name")
     date_hierarchy = "created_at"
     shown_title = "Invited"
     shown_hint = MembershipDesk.shown_hint
-    actions = ("sign_out",)
+    actions = ("sign_out", "reset_second_step")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("memberships__client")
+        return super().get_queryset(request).prefetch_related("memberships__client", "authenticator_set")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("email", "name", "timezone", "is_active", "last_login") if obj else ("email", "name", "role", "client")
+        if obj is None:
+            return ("email", "name", "role", "client")
+        return ("email", "name", "timezone", "is_active", "last_login", "second_steps")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("last_login",) if obj else ()
+        return ("last_login", "second_steps") if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj:

@@ -83,6 +83,12 @@ class Page(models.Model):
     published_digest = models.CharField(max_length=64, blank=True, editable=False)
     publish_error = models.CharField(max_length=300, blank=True, editable=False)
     subscriptions = models.BooleanField(default=True, help_text="Readers may subscribe by mail, webhook or Slack.")
+    feed_mark = models.CharField(
+        max_length=32,
+        default=new_mark,
+        editable=False,
+        help_text="The private addresses of its feed hang on this; a new one ends them.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -21,7 +21,7 @@ class Subscriber(models.Model):
         PENDING = "pending", "Waits for confirmation"
         ACTIVE = "active", "Subscribed"
         LEFT = "left", "Unsubscribed"
-        FAILED = "failed", "Its address no longer works"
+        FAILED = "failed", "Suspended: its address refuses messages"
 
     tenant_path = "page__client"
     objects = TenantManager()
@@ -43,7 +43,12 @@ class Subscriber(models.Model):
     asked_at = models.DateTimeField(help_text="When the confirmation was last sent.")
     confirmed_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    failures = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(
+        default=0, help_text="Messages in a row that the other side refused for good."
+    )
+    bounces = models.PositiveIntegerField(default=0, help_text="Letters in a row that came back after they were taken.")
+    bounced_letter = models.BigIntegerField(null=True, help_text="The delivery whose letter came back last.")
+    ended_reason = models.CharField(max_length=300, blank=True, help_text="Why it was suspended, without the address.")
 
     class Meta:
         ordering = ["-id"]

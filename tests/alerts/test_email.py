@@ -289,9 +289,9 @@ def test_nobody_listens(environment: Mailbox) -> None:
 
 
 def test_a_confirmation_that_never_comes_is_ambiguous(environment: Mailbox) -> None:
-    environment.behave(Mode.SLOW, delay=5)
+    environment.behave(Mode.SLOW, delay=30)
     with pytest.raises(smtp.MailError, match="may have arrived") as refusal:
-        smtp.send(smtp.Server("127.0.0.1", environment.port, tls="none"), "a@b.example", [TO], b"x", seconds=0.4)
+        smtp.send(smtp.Server("127.0.0.1", environment.port, tls="none"), "a@b.example", [TO], b"x", seconds=2)
     assert refusal.value.ambiguous
 
 
@@ -315,16 +315,16 @@ def scripted(*says: bytes, every: float = 0.0) -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         stop.set()
-    thread.join(5)
+    thread.join(30)
 
 
 def test_a_server_that_drips_or_says_nothing_is_left_at_the_deadline() -> None:
-    for says in ((), (b"2",) * 500, (b"220-more\r\n",) * 500):
+    for says in ((), (b"2",) * 1000, (b"220-more\r\n",) * 1000):
         with scripted(*says, every=0.05) as port:
             began = time.monotonic()
             with pytest.raises(smtp.MailError, match="did not answer in time") as refusal:
                 smtp.send(smtp.Server("127.0.0.1", port, tls="none"), "a@b.example", [TO], b"x", seconds=0.6)
-            assert time.monotonic() - began < 10, "each byte must not start the clock anew"
+            assert time.monotonic() - began < 20, "each byte must not start the clock anew"
             assert not refusal.value.permanent and not refusal.value.ambiguous
 
 

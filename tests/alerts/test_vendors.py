@@ -187,15 +187,15 @@ def test_a_final_no_is_final_and_hides_our_secrets(counter: Counter) -> None:
 
 
 @every_vendor
-@pytest.mark.parametrize("manner", [accept_then_cut(), drip(b"." * 100, 0.05), hang()], ids=["cut", "drip", "silence"])
+@pytest.mark.parametrize("manner", [accept_then_cut(), drip(b"." * 2000, 0.05), hang()], ids=["cut", "drip", "silence"])
 def test_an_answer_that_never_comes_is_ambiguous_and_ends_in_time(
     counter: Counter, manner: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = type(counter.channel).request
-    monkeypatch.setattr(type(counter.channel), "request", lambda self, m: replace(whole(self, m), timeout=0.6))
+    monkeypatch.setattr(type(counter.channel), "request", lambda self, m: replace(whole(self, m), timeout=0.3))
     counter.server.behave(EVERYWHERE, manner)
     began = time.monotonic()
     with pytest.raises(DeliveryError) as refusal:
         counter.send(NAMED)
-    assert time.monotonic() - began < 8 and not refusal.value.permanent
+    assert time.monotonic() - began < 30 and not refusal.value.permanent
     assert refusal.value.ambiguous or not counter.server.accepted() or len(counter.server.calls) > 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitors.checks import connection
+from monitors.checks import connection, datagram
 from portal.outbound import http
 from tests.rig.certificates import Authority
 
@@ -26,3 +26,9 @@ def _forget() -> None:
     clear = getattr(http.default_bundle, "cache_clear", None)
     if clear:
         clear()
+
+
+@pytest.fixture
+def unhurried_datagrams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine more than a blink is needed to tell "nothing that made sense came" before the time is up."""
+    monkeypatch.setattr(datagram, "MARGIN", 0.4)

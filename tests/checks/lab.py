@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
@@ -17,16 +16,30 @@ from monitors.checks.base import Context, Outcome
 from portal.outbound.guard import Reach
 from portal.outbound.http import HttpEngine
 from portal.outbound.resolver import Resolver
+from tests.rig.process import free_port
 
 LOOPBACK = Reach(allow=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
 NOWHERE = Reach()
 NO_NAME_SERVER = "127.0.0.1:9"  # nothing listens there: c-ares works below the loopback lock and must not ask the world
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SHORT, LONG = 0.5, 15.0  # seconds: to wait for what never comes, and for what surely comes, even on a busy machine
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def check(kind: str, config: dict[str, Any], *, reach: Reach = LOOPBACK, timeout: float = 5, **context: Any) -> Outcome:
+def patience(error_class: str) -> float:
+    """The time-out, in seconds, of a check that is to end with this: whatever does come must not race a short one."""
+    return SHORT if error_class == "timeout" else LONG
+
+
+def datagram_patience(error_class: str) -> float:
+    """The same where questions are repeated: after a packet that means nothing a check waits for a better one."""
+    return 1.0 if error_class in ("protocol", "timeout") else LONG
+
+
+def check(
+    kind: str, config: dict[str, Any], *, reach: Reach = LOOPBACK, timeout: float = LONG, **context: Any
+) -> Outcome:
     """The outcome of one run, with an engine and a resolver of its own."""
 
     async def run() -> Outcome:
@@ -106,6 +119,4 @@ async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 def closed_port() -> int:
     """A port on which nothing listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return free_port()

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from monitors.checks.base import Outcome, Status
-from tests.checks.lab import Handler, Listener, check, hangs_up, silent
+from tests.checks.lab import Handler, Listener, check, hangs_up, patience, silent
 
 CANARY = "hunter2-canary"
-PATIENCE = 0.6  # seconds
 
 
 async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,15 +46,16 @@ TROUBLES: dict[str, tuple[Handler, set[str]]] = {
 def suffer(trouble: str, kind: str, config: Callable[[int], dict[str, Any]]) -> Outcome:
     """The outcome at a server with that trouble, which must be a failing one, told shortly and in time."""
     handler, classes = TROUBLES[trouble]
+    limit = patience("timeout" if "timeout" in classes else "")
     with Listener(handler) as server:
-        outcome = check(kind, config(server.port), timeout=PATIENCE)
+        outcome = check(kind, config(server.port), timeout=limit)
     assert (outcome.status, outcome.error_class in classes) == (Status.FAILING, True), outcome
     assert outcome.message and len(outcome.message) <= 200 and CANARY not in repr(outcome)
-    assert outcome.total_ms is not None and outcome.total_ms < 1000 * PATIENCE + 1500
+    assert outcome.total_ms is not None and outcome.total_ms < 1000 * (limit + 8)
     return outcome
 
 
-def until(true: Callable[[], bool], seconds: float = 3) -> None:
+def until(true: Callable[[], bool], seconds: float = 15) -> None:
     """Wait for something that the server does after the check has ended; raises AssertionError when it never does."""
     end = time.monotonic() + seconds
     while not true():

@@ -18,7 +18,7 @@ from monitors.checks.base import Outcome, Status
 from monitors.hosts import containers, registry
 from monitors.hosts.docker import spoken
 from portal.outbound.guard import Reach
-from tests.checks.lab import LOOPBACK, check
+from tests.checks.lab import LONG, LOOPBACK, SHORT, check
 from tests.rig.answers import Answer
 from tests.rig.docker import DockerEngine
 from tests.rig.registry import Registry
@@ -46,7 +46,7 @@ def fresh() -> None:
     container._updates.clear()
 
 
-def look(engine: DockerEngine, timeout: float = 5, reach: Reach = INSIDE, **config: Any) -> Outcome:
+def look(engine: DockerEngine, timeout: float = LONG, reach: Reach = INSIDE, **config: Any) -> Outcome:
     return check("container", {"socket": engine.path, "updates": False} | config, reach=reach, timeout=timeout)
 
 
@@ -150,7 +150,7 @@ def test_one_that_vanishes_meanwhile_is_left_out_and_one_that_will_not_say_is_un
 def test_two_hundred_containers_fit_into_what_may_be_sent(engine):
     for n in range(210):
         engine.run(f"box-{n:03}", labels={f"watchkeeper.x{i}": "y" * 30 for i in range(20)})
-    facts = look(engine, timeout=30).facts["containers"]
+    facts = look(engine, timeout=60).facts["containers"]
     assert facts["cut"] and len(json.dumps(facts)) <= 65536 and len(facts["list"]) > 40
 
 
@@ -165,7 +165,7 @@ def test_an_engine_that_hangs_or_errs_fails(engine):
     engine.broken = {"/containers/json": 500}
     assert look(engine).error_class == "protocol"
     engine.silent = True
-    outcome = look(engine, timeout=0.3)
+    outcome = look(engine, timeout=SHORT)
     assert (outcome.status, outcome.error_class) == (Status.FAILING, "timeout")
 
 

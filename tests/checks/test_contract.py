@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from monitors import checks
 from monitors.checks.base import ERROR_CLASSES, Check, CheckFailed, Context, Outcome, Status, limit
-from tests.checks.lab import LOOPBACK, NOON, NOWHERE, Listener, check, closed_port, hangs_up, silent
+from tests.checks.lab import LOOPBACK, NOON, NOWHERE, SHORT, Listener, check, closed_port, hangs_up, silent
 
 CANARY = "hunter2-canary"
 FULL: dict[str, dict[str, Any]] = {
@@ -158,7 +158,7 @@ def test_an_unwell_target_is_an_outcome_and_not_an_exception(kind: str, server: 
             "websocket": {"url": f"ws://127.0.0.1:{port}/", "headers": {"X-Api-Key": CANARY}},
             **{kind: {"host": "127.0.0.1", "port": port} for kind in STREAMS},
         }
-        return check(kind, configs[kind], timeout=0.4)
+        return check(kind, configs[kind], timeout=SHORT)
 
     if server is None:
         outcome = outcome_at(closed_port())
@@ -201,7 +201,7 @@ def test_one_forbidden_address_among_good_ones_blocks_the_name() -> None:
         async def resolve(self, host: str, family: int = 0, timeout: float = 5) -> list[str]:
             return ["127.0.0.1", "169.254.169.254"]
 
-    ctx = Context(http=None, resolver=TwoAddresses(), reach=LOOPBACK, timeout=2)  # type: ignore[arg-type]
+    ctx = Context(http=None, resolver=TwoAddresses(), reach=LOOPBACK, timeout=15)  # type: ignore[arg-type]
     with Listener(silent) as canary:
         parsed = checks.parse("tcp", {"host": "rebind.example.com", "port": canary.port})
         outcome = asyncio.run(checks.get("tcp").run(parsed, ctx))
@@ -217,7 +217,7 @@ def test_a_fault_of_our_own_is_unknown_and_says_so() -> None:
         async def probe(cls, config: Any, ctx: Context, outcome: Outcome) -> None:
             raise ZeroDivisionError(CANARY)
 
-    ctx = Context(http=None, resolver=None, reach=NOWHERE, timeout=1)  # type: ignore[arg-type]
+    ctx = Context(http=None, resolver=None, reach=NOWHERE, timeout=15)  # type: ignore[arg-type]
     outcome = asyncio.run(Broken.run(None, ctx))
     assert (outcome.status, outcome.error_class) == (Status.UNKNOWN, "internal")
     assert CANARY not in outcome.message

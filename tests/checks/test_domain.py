@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from monitors import checks
 from monitors.checks import domain
 from monitors.checks.base import Status
-from tests.checks.lab import NOON, Listener, check, closed_port, says
+from tests.checks.lab import NOON, SHORT, Listener, check, closed_port, says
 
 CARD = ["vcard", [["version", {}, "text", "4.0"], ["fn", {}, "text", "Good Names Ltd"]]]
 
@@ -148,7 +148,7 @@ def test_whois_answers_that_give_no_date(text: bytes, status: Status, error_clas
 
 def test_whois_says_nothing_in_time() -> None:
     with Listener(says(b"")) as server:
-        outcome = check("domain", {"name": "acme.at", "whois_server": f"127.0.0.1:{server.port}"}, timeout=0.5)
+        outcome = check("domain", {"name": "acme.at", "whois_server": f"127.0.0.1:{server.port}"}, timeout=SHORT)
     assert (outcome.status, outcome.error_class) == (Status.UNKNOWN, "timeout")
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from monitors import checks
 from monitors.checks import grpc
 from monitors.checks.base import CheckFailed, Status, limit
-from tests.checks.lab import NOWHERE, Listener, check, closed_port
+from tests.checks.lab import NOWHERE, SHORT, Listener, check, closed_port
 from tests.checks.misbehaving import TROUBLES, suffer
 from tests.rig.certificates import Authority, Certificate, self_signed
 from tests.rig.http2 import SERVING, Http2, Reply
@@ -28,9 +28,9 @@ def at(port: int, **more: Any) -> dict[str, Any]:
     return {"host": "127.0.0.1", "port": port, "tls": "none", **more}
 
 
-def ask(reply: Reply, timeout: float = 3, **config: Any) -> Any:
+def ask(reply: Reply, **config: Any) -> Any:
     with Listener(Http2(lambda body: reply).converse) as listener:
-        return check("grpc", at(listener.port, **config), timeout=timeout)
+        return check("grpc", at(listener.port, **config))
 
 
 def with_h2(certificate: Certificate) -> ssl.SSLContext:
@@ -154,7 +154,7 @@ def test_a_server_that_knows_only_http_1(trusted: Authority) -> None:
 
     for tls in ("none", "tls"):
         with Listener(old, trusted.issue().server_context() if tls == "tls" else None) as listener:
-            outcome = check("grpc", at(listener.port, tls=tls), timeout=2)
+            outcome = check("grpc", at(listener.port, tls=tls))
         assert (outcome.status, outcome.error_class) == (Status.FAILING, "protocol"), outcome
 
 
@@ -176,7 +176,7 @@ def test_a_server_that_never_answers_the_call() -> None:
                 await reader.read()
 
     with Listener(Mute(mute).converse) as listener:
-        outcome = check("grpc", at(listener.port), timeout=0.5)
+        outcome = check("grpc", at(listener.port), timeout=SHORT)
     assert (outcome.status, outcome.error_class) in ((Status.FAILING, "timeout"), (Status.FAILING, "reset")), outcome
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from monitors import checks
 from monitors.checks.base import Status
-from tests.checks.lab import Listener, check, says
+from tests.checks.lab import SHORT, Listener, check, says
 from tests.rig.certificates import Authority, self_signed
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -162,7 +162,7 @@ def test_a_drip_of_one_byte_cannot_outlast_the_deadline() -> None:
             await asyncio.sleep(0.05)
 
     with Listener(drips) as server:
-        outcome = check("http", {"url": f"http://127.0.0.1:{server.port}"}, timeout=0.5)
+        outcome = check("http", {"url": f"http://127.0.0.1:{server.port}"}, timeout=SHORT)
     assert (outcome.status, outcome.error_class) == (Status.FAILING, "timeout")
 
 

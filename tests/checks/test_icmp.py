@@ -39,7 +39,7 @@ def test_loopback_answers_by_fping() -> None:
 
 
 def test_a_whole_run_gives_loss_mean_and_jitter() -> None:
-    outcome = check("icmp", {"host": "localhost", "count": 3}, timeout=2)
+    outcome = check("icmp", {"host": "localhost", "count": 3}, timeout=10)
     if outcome.error_class == "permission":
         pytest.skip("NOT RUN: no way to ping is open here")
     assert (outcome.status, outcome.loss_percent) == (Status.UP, 0.0)

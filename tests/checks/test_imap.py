@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from monitors import checks
 from monitors.checks.base import Status, limit
-from tests.checks.lab import Listener, check, closed_port, says
+from tests.checks.lab import Listener, check, closed_port, patience, says
 from tests.checks.misbehaving import CANARY, TROUBLES, suffer
 from tests.rig.certificates import Authority, self_signed
 from tests.rig.imap import Imap
@@ -100,7 +100,7 @@ def test_starttls_is_not_given_up() -> None:
 )
 def test_wrong_answers(lines: tuple[bytes, ...], error_class: str) -> None:
     with Listener(says(*lines)) as listener:
-        outcome = check("imap", at(listener.port, tls="none"), timeout=0.5)
+        outcome = check("imap", at(listener.port, tls="none"), timeout=patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
 
 

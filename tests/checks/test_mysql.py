@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from monitors import checks
 from monitors.checks import mysql
 from monitors.checks.base import Status, limit
-from tests.checks.lab import Listener, check, closed_port, says
+from tests.checks.lab import Listener, check, closed_port, patience, says
 from tests.checks.misbehaving import CANARY, TROUBLES, suffer, until
 from tests.rig.certificates import Authority, self_signed
 from tests.rig.mysql import NATIVE, SHA2, Mysql, error
@@ -128,7 +128,7 @@ def packet(body: bytes, number: int = 0) -> bytes:
 )
 def test_wrong_greetings(words: bytes, error_class: str) -> None:
     with Listener(says(words)) as listener:
-        outcome = check("mysql", at(listener.port), timeout=0.5)
+        outcome = check("mysql", at(listener.port), timeout=patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
     assert CANARY not in repr(outcome)
 

@@ -15,11 +15,11 @@ import pytest
 
 from monitors.checks import ntp
 from monitors.checks.base import Status
-from tests.checks.lab import check
+from tests.checks.lab import LONG, check, datagram_patience
 from tests.rig.datagrams import Datagrams, closed_port, nothing
 from tests.rig.process import free_port
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("unhurried_datagrams")]
 
 SINCE_1900 = 2_208_988_800
 WELL = {"leap": 0, "stratum": 2, "code": b"GPS\0", "ahead": 0.0}
@@ -44,7 +44,7 @@ def clock(**change: Any) -> Any:
     return answer
 
 
-def ask(answer: Any, timeout: float = 3, **config: Any) -> Any:
+def ask(answer: Any, timeout: float = LONG, **config: Any) -> Any:
     with Datagrams(answer) as server:
         return check("ntp", {"host": "127.0.0.1", "port": server.port, **config}, timeout=timeout)
 
@@ -54,8 +54,8 @@ def test_the_offset_is_measured(ahead: float) -> None:
     outcome = ask(clock(ahead=ahead))
     assert outcome.status == Status.UP, outcome
     facts = outcome.facts["ntp"]
-    assert abs(facts["offset_ms"] - ahead * 1000) < 50 and facts["stratum"] == 2 and facts["leap"] == "none"
-    assert outcome.first_byte_ms is not None and facts["delay_ms"] < 500
+    assert abs(facts["offset_ms"] - ahead * 1000) < 200 and facts["stratum"] == 2 and facts["leap"] == "none"
+    assert outcome.first_byte_ms is not None and facts["delay_ms"] < 5000
 
 
 def test_too_far_off_is_degraded() -> None:
@@ -95,7 +95,7 @@ def test_a_clock_that_cannot_be_trusted_is_failing(change: dict[str, Any], words
     ids=["silence", "short", "zeros", "a guess", "an echo", "oversized"],
 )
 def test_what_is_no_answer(answer: Any, error_class: str) -> None:
-    outcome = ask(answer, timeout=0.4)
+    outcome = ask(answer, timeout=datagram_patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
 
 
@@ -112,8 +112,8 @@ def test_a_late_answer_to_the_second_question_is_measured_against_the_second() -
         heard.append(packet)
         return right(packet) if len(heard) == 2 else []
 
-    outcome = ask(second, timeout=1.2)
-    assert abs(outcome.facts["ntp"]["offset_ms"]) < 50, "the wait for the first must not count"
+    outcome = ask(second, timeout=3)  # a question a second: measured against the first, it would be half of one off
+    assert abs(outcome.facts["ntp"]["offset_ms"]) < 250, "the wait for the first must not count"
 
 
 def test_a_closed_port_is_refused() -> None:
@@ -141,8 +141,8 @@ def test_a_real_time_server(tmp_path: Path) -> None:
     server = subprocess.Popen([program, "-x", "-d", "-u", "root", "-f", str(tmp_path / "conf")])
     try:
         outcome = None
-        for _ in range(50):
-            outcome = check("ntp", {"host": "127.0.0.1", "port": port, "offset_ms": 1000}, timeout=1)
+        for _ in range(150):
+            outcome = check("ntp", {"host": "127.0.0.1", "port": port, "offset_ms": 1000}, timeout=5)
             if outcome.error_class != "connect_refused":
                 break
             time.sleep(0.1)

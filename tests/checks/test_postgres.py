@@ -151,7 +151,7 @@ def test_words_before_tls_are_refused(trusted: Authority) -> None:
         await reader.read()
 
     with Listener(slips_in) as listener:
-        outcome = check("postgres", at(listener.port, tls="tls"), timeout=2)
+        outcome = check("postgres", at(listener.port, tls="tls"))
     assert outcome.error_class == "protocol" and "before TLS" in outcome.message, outcome
 
 
@@ -197,7 +197,7 @@ OK, READY = message(b"R", bytes(4)), message(b"Z", b"I")
 )  # fmt: skip
 def test_wrong_answers(answers: tuple[bytes, ...], error_class: str) -> None:
     with Listener(replies(*answers)) as listener:
-        outcome = check("postgres", at(listener.port, user="ana", password="secret"), timeout=1)
+        outcome = check("postgres", at(listener.port, user="ana", password="secret"))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
     assert CANARY not in repr(outcome)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitors.checks.base import Status, limit
-from tests.checks.lab import Handler, Listener, check, closed_port, says
+from tests.checks.lab import SHORT, Handler, Listener, check, closed_port, patience, says
 from tests.checks.misbehaving import CANARY, TROUBLES, suffer
 from tests.rig.certificates import Authority, self_signed
 from tests.rig.valkey import Valkey
@@ -65,7 +65,7 @@ def test_a_password_where_none_is_set_is_said(valkey: Valkey) -> None:
 
 def test_a_frozen_server_is_a_timeout(crash_valkey: Valkey) -> None:
     crash_valkey.freeze()
-    outcome = check("redis", at(crash_valkey.port), timeout=0.4)
+    outcome = check("redis", at(crash_valkey.port), timeout=SHORT)
     assert (outcome.status, outcome.error_class) == (Status.FAILING, "timeout")
 
 
@@ -122,7 +122,7 @@ def test_servers_that_are_not_well(trouble: str) -> None:
 )
 def test_wrong_answers(answer: bytes, error_class: str) -> None:
     with Listener(says(b"", answer)) as server:
-        outcome = check("redis", at(server.port), timeout=0.5)
+        outcome = check("redis", at(server.port), timeout=patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
     assert CANARY not in repr(outcome)
 

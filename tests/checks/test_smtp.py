@@ -77,7 +77,7 @@ def test_tls_from_the_first_byte(trusted: Authority) -> None:
 )
 def test_servers_that_are_not_well(server: Any, error_class: str) -> None:
     with Listener(server) as listener:
-        outcome = check("smtp", {"host": "127.0.0.1", "port": listener.port, "tls": "none"}, timeout=2)
+        outcome = check("smtp", {"host": "127.0.0.1", "port": listener.port, "tls": "none"})
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
 
 

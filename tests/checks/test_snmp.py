@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from monitors import checks
 from monitors.checks import snmp
 from monitors.checks.base import Status, limit
-from tests.checks.lab import check
+from tests.checks.lab import LONG, SHORT, check, datagram_patience
 from tests.checks.misbehaving import CANARY
 from tests.rig.datagrams import Datagrams, closed_port, nothing
 from tests.rig.process import free_port
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("unhurried_datagrams")]
 
 UPTIME = "1.3.6.1.2.1.1.3.0"
 # Written out by hand from X.690 and RFC 3416: community "public", request 1, the OID above.
@@ -48,7 +48,7 @@ def device(community: str = "hush", value: bytes = b"\x43\x02\x30\x39", oid: str
     return answer
 
 
-def ask(answer: Any, timeout: float = 3, **config: Any) -> Any:
+def ask(answer: Any, timeout: float = LONG, **config: Any) -> Any:
     with Datagrams(answer) as served:
         return check("snmp", {"host": "127.0.0.1", "port": served.port, "community": "hush", **config}, timeout=timeout)
 
@@ -104,7 +104,7 @@ def test_text_is_compared_as_text() -> None:
 
 
 def test_the_wrong_community_hears_nothing() -> None:
-    outcome = ask(device(), timeout=0.4, community=CANARY)
+    outcome = ask(device(), timeout=SHORT, community=CANARY)
     assert (outcome.status, outcome.error_class) == (Status.FAILING, "timeout"), outcome
     assert CANARY not in repr(outcome)
 
@@ -128,7 +128,7 @@ def test_the_wrong_community_hears_nothing() -> None:
     ],
 )
 def test_answers_that_are_none(answer: Any, error_class: str, words: str) -> None:
-    outcome = ask(answer, timeout=0.4)
+    outcome = ask(answer, timeout=datagram_patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
     assert words in outcome.message
 
@@ -208,8 +208,8 @@ def test_a_real_device(tmp_path: Path) -> None:
     try:
         config = {"host": "127.0.0.1", "port": port, "community": "hush", "oid": "1.3.6.1.2.1.1.5.0"}
         outcome = None
-        for _ in range(50):
-            outcome = check("snmp", config | {"compare": "equals", "value": "watched"}, timeout=1)
+        for _ in range(150):
+            outcome = check("snmp", config | {"compare": "equals", "value": "watched"}, timeout=5)
             if outcome.error_class != "connect_refused":
                 break
             time.sleep(0.1)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from monitors import checks
 from monitors.checks.base import Status, limit
-from tests.checks.lab import Listener, check, closed_port, says
+from tests.checks.lab import Listener, check, closed_port, patience, says
 from tests.checks.misbehaving import TROUBLES, suffer
 from tests.rig.process import free_port
 from tests.rig.sshd import HostKey, Sshd, fingerprint, packed, text
@@ -135,7 +135,7 @@ HELLO = b"SSH-2.0-x\r\n"
 )
 def test_wrong_answers(words: bytes, error_class: str) -> None:
     with Listener(says(words)) as listener:
-        outcome = check("ssh", at(listener.port, fingerprint=SOME), timeout=0.5)
+        outcome = check("ssh", at(listener.port, fingerprint=SOME), timeout=patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
 
 

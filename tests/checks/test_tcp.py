@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from monitors import checks
 from monitors.checks.base import Status
-from tests.checks.lab import Listener, check, closed_port, hangs_up, says, silent
+from tests.checks.lab import Listener, check, closed_port, hangs_up, patience, says, silent
 from tests.rig.certificates import Authority, self_signed
 
 
@@ -49,7 +49,9 @@ def test_send_and_expect() -> None:
 @pytest.mark.parametrize(("server", "error_class"), [(silent, "timeout"), (hangs_up, "content")])
 def test_no_answer(server: Any, error_class: str) -> None:
     with Listener(server) as listener:
-        outcome = check("tcp", {"host": "127.0.0.1", "port": listener.port, "expect": "220"}, timeout=0.3)
+        outcome = check(
+            "tcp", {"host": "127.0.0.1", "port": listener.port, "expect": "220"}, timeout=patience(error_class)
+        )
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from monitors.checks import certificate
 from monitors.checks.base import Status
-from tests.checks.lab import Listener, check, closed_port, hangs_up, says, silent
+from tests.checks.lab import Listener, check, closed_port, hangs_up, patience, says, silent
 from tests.rig.certificates import Authority, self_signed
 
 
@@ -66,7 +66,7 @@ def test_an_unreachable_host_says_nothing_about_its_certificate() -> None:
 )
 def test_a_port_without_tls(server: object, error_class: str) -> None:
     with Listener(server) as listener:  # type: ignore[arg-type]
-        outcome = check("tls", {"host": "127.0.0.1", "port": listener.port}, timeout=1)
+        outcome = check("tls", {"host": "127.0.0.1", "port": listener.port}, timeout=patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class)
 
 

@@ -12,7 +12,7 @@ from monitors import checks
 from monitors.checks import websocket
 from monitors.checks.base import Status, limit
 from portal.outbound.guard import check_url
-from tests.checks.lab import Listener, check, closed_port, says
+from tests.checks.lab import LONG, SHORT, Listener, check, closed_port, patience, says
 from tests.checks.misbehaving import CANARY, TROUBLES, suffer, until
 from tests.rig.certificates import Authority, self_signed
 from tests.rig.websocket import CLOSE, PING, PONG, TEXT, Websocket, frame, well_mannered
@@ -20,7 +20,7 @@ from tests.rig.websocket import CLOSE, PING, PONG, TEXT, Websocket, frame, well_
 pytestmark = pytest.mark.once
 
 
-def ask(server: Websocket, timeout: float = 3, **config: Any) -> Any:
+def ask(server: Websocket, timeout: float = LONG, **config: Any) -> Any:
     with Listener(server.converse) as listener:
         outcome = check("websocket", {"url": f"ws://127.0.0.1:{listener.port}/feed?key=1", **config}, timeout=timeout)
         if outcome.status == Status.UP:
@@ -63,7 +63,7 @@ def test_fragments_pings_and_other_messages_on_the_way() -> None:
 
 
 def test_the_expected_text_never_comes() -> None:
-    outcome = ask(Websocket(), timeout=0.4, send="hi", expect="bye")
+    outcome = ask(Websocket(), timeout=1.5, send="hi", expect="bye")
     assert (outcome.status, outcome.error_class) == (Status.FAILING, "timeout"), outcome
     assert outcome.body == b"you said hi"
     talks = Websocket(first=frame(TEXT, b"x" * 30_000) * 3)
@@ -123,7 +123,7 @@ def test_a_handshake_that_only_looks_like_one(change: dict[str, str]) -> None:
     ],
 )  # fmt: skip
 def test_frames_that_make_no_sense(first: bytes, error_class: str) -> None:
-    outcome = ask(Websocket(first=first), timeout=0.6, expect="never", ping=False)
+    outcome = ask(Websocket(first=first), timeout=patience(error_class), expect="never", ping=False)
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
 
 
@@ -131,7 +131,7 @@ def test_no_pong_is_failing_and_a_wrong_one_is_none() -> None:
     def mute(opcode: int, payload: bytes) -> list[bytes]:
         return [frame(PONG, b"another")] if opcode == PING else well_mannered(opcode, payload)
 
-    outcome = ask(Websocket(answer=mute), timeout=0.4)
+    outcome = ask(Websocket(answer=mute), timeout=SHORT)
     assert (outcome.status, outcome.error_class) == (Status.FAILING, "timeout"), outcome
     assert ask(Websocket(answer=mute), ping=False).status == Status.UP
 
@@ -168,7 +168,7 @@ def test_a_bad_certificate_stops_it_unless_it_need_not_verify() -> None:
 )
 def test_wrong_answers(words: bytes, error_class: str) -> None:
     with Listener(says(b"", words)) as listener:
-        outcome = check("websocket", {"url": f"ws://127.0.0.1:{listener.port}"}, timeout=0.5)
+        outcome = check("websocket", {"url": f"ws://127.0.0.1:{listener.port}"}, timeout=patience(error_class))
     assert (outcome.status, outcome.error_class) == (Status.FAILING, error_class), outcome
 
 
@@ -185,7 +185,7 @@ def test_a_server_that_drips_frames_for_ever() -> None:
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    outcome = ask(Websocket(after=drips), timeout=0.4, expect="tock")
+    outcome = ask(Websocket(after=drips), timeout=SHORT, expect="tock")
     assert outcome.error_class == "timeout", outcome
 
 

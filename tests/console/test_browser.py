@@ -54,7 +54,7 @@ class Visitor:
         self.window = chromium.new_context(viewport=size, **options)
         self.window.add_cookies([{"name": "sessionid", "value": session.cookies["sessionid"].value, "url": self.base}])
         self.page = self.window.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
         self.page.on(
             "console",

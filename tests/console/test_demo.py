@@ -50,11 +50,10 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_the_story_is_told_to_its_end_and_leaves_nothing(surroundings, tmp_path):
     done = subprocess.run(
-        [*COMMAND, "--once"], capture_output=True, text=True, timeout=170, env=surroundings, check=False
+        [*COMMAND, "--once"], capture_output=True, text=True, timeout=500, env=surroundings, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said = [line[20:].strip() for line in done.stdout.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)]
@@ -65,7 +64,6 @@ def test_the_story_is_told_to_its_end_and_leaves_nothing(surroundings, tmp_path)
     assert not list(tmp_path.glob("watchkeeper-demo-*"))
 
 
-@pytest.mark.alone
 @pytest.mark.once
 @pytest.mark.soak
 def test_ctrl_c_ends_it_cleanly_and_its_pages_answer_before(surroundings, tmp_path):
@@ -74,20 +72,20 @@ def test_ctrl_c_ends_it_cleanly_and_its_pages_answer_before(surroundings, tmp_pa
         assert child.stdout is not None
         first = child.stdout.readline()
         portal, mailbox = re.findall(r"http://\S+", first)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while "broken" not in child.stdout.readline():
             assert time.monotonic() < until and child.poll() is None
         for url, text in ((f"{portal}/login/", b'name="password"'), (mailbox, b"Mailbox")):
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as page:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=60) as page:
                 assert text in page.read()
         child.send_signal(signal.SIGINT)
-        rest, _ = child.communicate(timeout=60)
+        rest, _ = child.communicate(timeout=180)
         assert child.returncode == 0, rest
         assert "Traceback" not in rest, rest
     finally:
         if child.poll() is None:
             child.kill()
-            child.wait(10)
+            child.wait(60)
     assert not list(tmp_path.glob("watchkeeper-demo-*"))
 
 
@@ -98,18 +96,18 @@ def test_the_mailbox_keeps_a_mail_and_shows_it_without_running_it():
         box = Mailbox(street)
         server = smtp.Server("127.0.0.1", box.smtp_port, "", "", tls="none")
         mail = b"From: a@x.example\r\nTo: b@x.example\r\nSubject: <b>Hi</b>\r\n\r\n.one dot\r\n<script>alert(1)</script>\r\n"
-        smtp.send(server, "a@x.example", ["b@x.example"], mail, seconds=10)
+        smtp.send(server, "a@x.example", ["b@x.example"], mail, seconds=60)
         (kept,) = box.mails
         assert kept.recipients == ("b@x.example",) and kept.part("plain").startswith(".one dot")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(box.url + "0", timeout=10) as page:
+        with opener.open(box.url + "0", timeout=60) as page:
             text = page.read().decode()
             assert (
                 "&lt;b&gt;Hi" in text
                 and "<script>" not in text
                 and "default-src 'none'" in page.headers["Content-Security-Policy"]
             )
-        with opener.open(box.url, timeout=10) as page:
+        with opener.open(box.url, timeout=60) as page:
             assert b"1 so far" in page.read()
     finally:
         street.close()
@@ -119,6 +117,6 @@ def test_the_mailbox_keeps_a_mail_and_shows_it_without_running_it():
 def test_nothing_of_the_demo_is_imported_by_the_portal():
     script = "import django, sys; django.setup(); import portal.urls; print([m for m in sys.modules if m.startswith('console.demo')])"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=180, check=True
     )
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ from tests import cast
 from tests.alerts import outside
 from tests.console.test_browser import PHONE, Visitor, chromium  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_the_preview_follows_the_typing_and_stores_nothing(chromium, live_server):  # noqa: F811

@@ -12,7 +12,7 @@ from tests import cast
 from tests.alerts import climbing, stage
 from tests.console.test_browser import PHONE, Visitor, chromium  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def ladder():

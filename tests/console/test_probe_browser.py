@@ -19,7 +19,7 @@ from tests.console.test_browser import DESK, PHONE, Visitor, chromium  # noqa: F
 from tests.monitors import rows
 from tests.monitors.afar import Speaker, new_probe
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone]
+pytestmark = pytest.mark.django_db(transaction=True)
 SHOTS = os.environ.get("PROBE_SHOTS", "")  # a directory that keeps what the pages looked like
 
 

@@ -13,7 +13,7 @@ from tests.alerts import stage
 from tests.console.test_browser import PHONE, Visitor, chromium  # noqa: F401 - a fixture
 from tests.rig.receiver import Receiver
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_what_a_trigger_would_match_follows_what_is_ticked(chromium, live_server):  # noqa: F811

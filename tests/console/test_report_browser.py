@@ -15,7 +15,7 @@ from tests import cast
 from tests.console import report_scene, scene
 from tests.console.test_browser import DESK, PHONE, Visitor, chromium, local_probe  # noqa: F401 - fixtures
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 KEEP = os.environ.get("WATCHKEEPER_SCREENSHOTS")  # a directory: keep what was seen there
 

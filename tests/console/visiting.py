@@ -30,6 +30,9 @@ LISTS = (
     "/maintenance/",
     "/monitor-templates/",
     "/status-pages/",
+    "/playbooks/",
+    "/runs/",
+    "/approvals/",
 )
 FORMS = (
     "/monitors/add/",
@@ -51,6 +54,7 @@ FORMS = (
     "/sites/add/",
     "/monitor-templates/add/",
     "/status-pages/add/",
+    "/playbooks/add/",
     "/integrations/add/?kind=generic&sample=zabbix",
 )
 

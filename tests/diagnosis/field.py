@@ -119,7 +119,7 @@ class Field:
         child = getattr(self, "measuring", None)
         if child is not None:
             child.stdin.close()
-            child.wait(10)
+            child.wait(60)
             child.stdout.close()
         servers = [server for space in getattr(self, "spaces", {}).values() for server in space.children]
         self.net.__exit__()

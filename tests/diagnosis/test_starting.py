@@ -201,7 +201,7 @@ def test_two_evaluators_at_the_same_moment_begin_one():
     for t in threads:
         t.start()
     for t in threads:
-        t.join(20)
+        t.join(90)
     assert len(cases.diagnoses(m)) == 1
     assert Battery.objects.count() == 1
 

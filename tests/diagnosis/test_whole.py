@@ -39,7 +39,7 @@ def ground(transactional_db: None, settings) -> None:
     Probe.objects.get_or_create(slug="local", defaults={"name": "Portal", "built_in": True})
 
 
-def until(true, what: str, within: float = 20) -> None:
+def until(true, what: str, within: float = 90) -> None:
     """Wait until something holds."""
     end = time.monotonic() + within
     while not true():
@@ -58,7 +58,7 @@ def running() -> Iterator[None]:
     for resident in living:
         resident.stop()
     for resident in living:
-        resident.join(15)
+        resident.join(60)
         assert not resident.is_alive()
 
 
@@ -67,10 +67,10 @@ def test_a_port_that_closes_is_named_in_the_first_message(site: Site, receiver: 
     shop = rows.monitor(config={"url": site.url()}, interval_seconds=60, timeout_seconds=5)
     until(lambda: seeing.state(shop) == "up", "the site to be up")
     learning.seed(database_now())  # as happens twice a minute
-    until(lambda: Baseline.objects.filter(monitor=shop, learned_at__isnull=False).exists(), "what is usual", within=30)
+    until(lambda: Baseline.objects.filter(monitor=shop, learned_at__isnull=False).exists(), "what is usual")
     site.refuse()
     services.check_now(shop, by=cast.TESTS, at=database_now())
-    (call, *_) = receiver.wait_for(1, "/ops", within=30)
+    (call, *_) = receiver.wait_for(1, "/ops", within=90)
     told = json.loads(call.body)
     d = Diagnosis.objects.get(monitor=shop)
     assert told["verdict"]["layer"] == "service", told["verdict"]
@@ -99,7 +99,6 @@ time.sleep(60)
 """
 
 
-@pytest.mark.alone
 def test_whoever_is_killed_while_measuring_holds_up_no_verdict():
     m: Monitor = cases.web()
     cases.fails(m)
@@ -113,7 +112,7 @@ def test_whoever_is_killed_while_measuring_holds_up_no_verdict():
         os.kill(child.pid, signal.SIGKILL)
     finally:
         child.kill()
-        child.communicate(timeout=10)
+        child.communicate(timeout=60)
     assert cases.batteries_of(d) == {"local": "running"}
     gathering.conclude(d.pk, d.deadline_at)
     assert Diagnosis.objects.get(pk=d.pk).state == "done", "at its deadline, without it"
@@ -124,6 +123,8 @@ def test_whoever_is_killed_while_measuring_holds_up_no_verdict():
 def test_the_residents_of_both_queues_are_registered_where_diagnosis_is_on():
     env = os.environ | {"DIAGNOSIS": "on", "PYTHONPATH": os.getcwd()}
     code = "import django; django.setup(); from portal import residents; print(sorted((q, f.__name__) for q, f in residents._factories if f.__name__ in ('Diagnostician', 'Concluder')))"
-    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=180, check=True
+    )
     assert said.stdout.strip() == "[('page', 'Concluder'), ('probe', 'Diagnostician')]"
     assert "Diagnostician" not in {f.__name__ for _, f in residents._factories}, "and not in these tests"

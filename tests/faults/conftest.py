@@ -1,46 +1,36 @@
-"""What do the fault tests share? One PostgreSQL that may be crashed, with a migrated template, and a plant for each test."""
+"""What do the fault tests share? One PostgreSQL that may be crashed, and a plant with a migrated database for each test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.conftest import _or_not_run
+from tests.environment import for_programs
 from tests.faults import plant as plants
 from tests.faults.plant import Plant
+from tests.rig import ground
 from tests.rig.postgres import Postgres
 from tests.rig.valkey import Valkey
 
-TEMPLATE = "plant_template"
-
 
 @pytest.fixture(scope="package")
-def ground() -> Iterator[Postgres]:
-    """A durable PostgreSQL for these tests alone. They crash it, and start it again."""
-    with _or_not_run(Postgres, durable=True) as server:
-        yield server
-
-
-@pytest.fixture(scope="package")
-def template(ground: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a migrated, empty database."""
-    plants.migrate(ground.create_database(TEMPLATE), tmp_path_factory.mktemp("template"))
-    return TEMPLATE
+def server() -> Iterator[Postgres]:
+    """A durable PostgreSQL for these tests alone, with a migrated database. They crash it, and start it again."""
+    with _or_not_run(lambda: Postgres(durable=True, ground=ground.cluster(for_programs()))) as started:
+        yield started
 
 
 @pytest.fixture
-def database_url(ground: Postgres, template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def database_url(server: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated database of the test's own."""
     name = f"plant_{abs(hash(request.node.nodeid)) % 10**8}"
-    ground.start()
-    with psycopg.connect(ground.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield ground.url(name)
-    ground.start()
-    ground.drop_database(name)
+    server.start()
+    yield server.create_database(name, ground.DATABASE)
+    server.start()
+    server.drop_database(name)
 
 
 @pytest.fixture

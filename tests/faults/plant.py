@@ -20,12 +20,13 @@ from pathlib import Path
 from django.db import DatabaseError, InterfaceError, connection, connections
 
 from portal import environment as portal_environment
-from tests.environment import PLAIN
+from tests.environment import for_programs
+from tests.rig import ground
 from tests.rig.process import Child, NotAvailable, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime")
-READY_WITHIN = 60.0
+READY_WITHIN = 180.0
 SLEEP = """import select, time
 time.sleep = lambda seconds: select.select([], [], [], max(0.0, seconds)) and None
 """
@@ -64,24 +65,13 @@ def _database(url: str, home: Path) -> dict:
 
 def migrate(url: str, home: Path) -> None:
     """Make the tables, by the product's own command. RuntimeError with its output when it fails."""
-    log = home / "migrate.log"
-    child = Child(
-        [sys.executable, str(ROOT / "manage.py"), "migrate", "--no-input", "-v", "0"],
-        log=log,
-        env=environment(url, "", home),
-        cwd=str(ROOT),
-    )
-    until(lambda: not child.alive(), within=120, what="migrations")
-    if child.end(signal.SIGTERM):
-        raise RuntimeError(f"migrate failed: {child.tail()}")
+    ground.migrate(url, home, environment(url, "", home))
 
 
 def environment(database_url: str, redis_url: str, home: Path, **more: str) -> dict[str, str]:
     """What a process of the plant sees: the tests' keys, its own database, loopback allowed, nothing else of ours."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    own = {**PLAIN, "ENCRYPTION_KEYS": os.environ["ENCRYPTION_KEYS"], "SECRET_KEY": os.environ["SECRET_KEY"]}
-    own |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DATA_DIR": str(home / "data"), "WEB_PROCESSES": "2"}
-    return {**kept, **own, "DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONUNBUFFERED": "1", **more}
+    own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DATA_DIR": str(home / "data"), "WEB_PROCESSES": "2"}
+    return for_programs(**{**own, **more})
 
 
 def until(enough: Callable[[], object], *, within: float, what: str, every: float = 0.05) -> float:
@@ -167,7 +157,7 @@ class Plant:
         except (OSError, http.client.HTTPException):
             return False
 
-    def get(self, path: str, *, token: str = "", timeout: float = 10) -> Page:
+    def get(self, path: str, *, token: str = "", timeout: float = 15) -> Page:
         """GET from the plant's web over a connection of its own. OSError when nothing listens or answers in time."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         began = time.monotonic()
@@ -209,7 +199,7 @@ class Plant:
 
     def term(self, child: Child) -> int:
         """SIGTERM, as a deploy does; returns the exit code."""
-        return child.end(signal.SIGTERM, within=40)
+        return child.end(signal.SIGTERM, within=120)
 
     def freeze(self, child: Child) -> None:
         """SIGSTOP."""

@@ -14,7 +14,7 @@ from tests.rig.answers import ok
 from tests.rig.receiver import Receiver
 from tests.rig.site import Site
 
-pytestmark = [pytest.mark.alone, pytest.mark.once]
+pytestmark = pytest.mark.once
 
 POISON = """
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -39,7 +39,7 @@ def test_a_bad_message_a_bad_answer_and_a_bad_result(plant: Plant, receiver: Rec
     refused = Delivery.objects.filter(alert=alerts[0]).earliest("pk")
     poison(plant, "alerts_attempt", f"NEW.delivery_id = {refused.pk}")
     plant.start("page")
-    until(scene.settled, within=40, what="every delivery to end")
+    until(scene.settled, within=120, what="every delivery to end")
     ended = {d.pk: d for d in Delivery.objects.filter(notice__in=bad)}
     others = Delivery.objects.filter(alert__in=alerts).exclude(pk__in=ended)
     assert all(d.state in ("failed", "gathered") and d.reason for d in ended.values()), [
@@ -64,17 +64,17 @@ def test_a_result_and_an_alert_that_cannot_be_stored(plant: Plant, receiver: Rec
     plant.start("page", wait=False)
     plant.start("probe")
     monitors = town.watch([site.url(f"/{n}") for n in range(6)])
-    until(lambda: Monitor.objects.filter(state="up").count() == 6, within=20, what="the sites to be seen well")
+    until(lambda: Monitor.objects.filter(state="up").count() == 6, within=120, what="the sites to be seen well")
     silent, mute = monitors[1], monitors[4]
     poison(plant, "monitors_result", f"NEW.monitor_id = {silent.pk}")
     poison(plant, "alerts_alert", f"NEW.entity_id = '{mute.pk}'")
     before = Result.objects.filter(monitor_id=silent.pk).count()
     site.fail()
-    until(lambda: Monitor.objects.filter(state="down").count() == 4, within=30, what="the neighbours to be seen down")
-    until(lambda: len(receiver.calls) >= 8, within=20, what="their pages")
+    until(lambda: Monitor.objects.filter(state="down").count() == 4, within=120, what="the neighbours to be seen down")
+    until(lambda: len(receiver.calls) >= 8, within=120, what="their pages")
     site.up()
-    until(lambda: Monitor.objects.filter(state="up").count() == 6, within=30, what="the neighbours to be seen well")
-    until(scene.settled, within=20, what="every delivery to end")
+    until(lambda: Monitor.objects.filter(state="up").count() == 6, within=120, what="the neighbours to be seen well")
+    until(scene.settled, within=120, what="every delivery to end")
     assert Result.objects.filter(monitor_id=silent.pk).count() == before
     verdict = checker.check(receiver.calls)
     print(f"poison on the way in: {verdict}")

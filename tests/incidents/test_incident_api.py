@@ -87,6 +87,7 @@ def test_an_incident_is_opened_as_the_specification_says():
             "message": "We see failing webhooks.",
             "by": made["created_by"],
             "created_at": made["created_at"],
+            "edited_at": None,
         }
     ]
     assert [(a["source"], a["type"], a["severity"]) for a in made["alerts"]] == [

@@ -105,6 +105,16 @@ def test_what_was_merged_is_not_reopened():
         services.reopen(a, by=ANA, at=later(2))
 
 
+def test_a_merge_that_brought_no_alert_is_undone_by_reopening():
+    mine = services.create(title="Odd", severity="minor", by=ANA, at=later(0), client_id=cast.acme().pk, notify=False)
+    b, _ = opened(8)
+    joining.merge(mine, b, by=ANA, at=later(1))
+    services.reopen(mine, by=ANA, at=later(2))
+    mine.refresh_from_db()
+    assert mine.merged_into is None and status(mine) == ("investigating", "triggered")
+    assert f"no longer part of #{b.pk}" in mine.timeline.last().text
+
+
 def test_a_split_undoes_a_merge():
     a, one = opened(7)
     b, two = opened(8)
@@ -178,7 +188,6 @@ def test_monitoring_is_a_persons_word_that_it_works_again():
 
 
 # --- At the same moment ----------------------------------------------------------------------------------------------------
-@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("other", ["recover", "acknowledge", "acknowledge alert", "join", "merge back"])
 def test_fifty_merges_against(other):

@@ -172,3 +172,13 @@ def test_over_the_api_with_the_version_that_was_changed():
     assert answer.status_code == 409 and re.search("saved version 2 meanwhile", answer.json()["error"]["message"])
     assert alice.patch(where, {"finished": True}).json()["finished_at"]
     assert cast.api(cast.mallory()).get(where).status_code == 404
+
+
+def test_lists_in_lists_and_quotations_keep_their_places_on_paper():
+    found = blocks_of("> They said so.\n\n1. The lock\n   - never released\n   - never watched\n2. The script\n")
+    quote, points = found
+    assert quote.depth == 1 and points.ordered
+    assert [type(item).__name__ for item in points.items] == ["Text", "Points", "Text"]
+    inner = points.items[1]
+    assert not inner.ordered and [item.runs[0][0] for item in inner.items] == ["never released", "never watched"]
+    assert pdf("x", found).startswith(b"%PDF")

@@ -125,6 +125,23 @@ def test_when_the_rows_are_gone_the_report_still_answers_for_itself():
     assert "its digest differs" in found[0] and "other figures than the ones it shows" in found[1]
 
 
+@pytest.mark.parametrize(
+    ("day", "kept"), [(datetime(2026, 11, 2, 23, tzinfo=UTC), 0), (NOW, 1), (datetime(2026, 11, 20, tzinfo=UTC), 0)]
+)
+def test_a_month_is_kept_by_itself_when_it_has_settled(day, kept):
+    outage(promised(), at(10, 12), at(10, 12, 20))
+    cast.globex()
+    assert reports.keep_due(day) == kept and reports.keep_due(day) == 0, "once"
+    assert [(r.client, r.month, r.made_by) for r in SlaReport.objects.all()] == [
+        (cast.acme(), OCT, "Watchkeeper")
+    ] * kept
+
+
+def test_a_month_in_which_nothing_was_measured_is_not_kept_by_itself():
+    reports.save_contract(cast.service(), by=cast.TESTS)
+    assert reports.keep_due(NOW) == 0
+
+
 def test_a_month_that_runs_is_not_kept():
     promised()
     with pytest.raises(Refused, match="not over yet"):
@@ -149,6 +166,19 @@ def test_table_and_paper_do_no_harm():
     assert {r["monitor"] for r in rows if r["row"] == "outage"} == {'\'=HYPERLINK("http://x")'}
     assert rows[0]["percent"] == "99.8655" and rows[1]["met"] == "no"
     assert exports.as_pdf(body).startswith(b"%PDF")
+
+
+def test_on_paper_a_day_is_written_once_and_a_month_by_its_name():
+    m = promised()
+    outage(m, at(10, 12), at(10, 12, 20))
+    outage(m, at(30, 23, 50), at(31, 0, 10))
+    body = reports.figures(cast.acme(), OCT, at=NOW)
+    told = exports.blocks(body)
+    assert told[0].text == "Availability in October 2026"
+    (outages,) = [b for b in told if getattr(b, "head", ())[:1] == ("Monitor",)]
+    assert [row[1:3] for row in outages.rows] == [
+        ("2026-10-10 12:00:00", "12:20:00"), ("2026-10-30 23:50:00", "2026-10-31 00:10:00"),
+    ]  # fmt: skip
 
 
 # --- Over the API ------------------------------------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from alerts import acts
 from alerts.models import Alert
@@ -16,7 +16,6 @@ from monitors.models import Monitor
 from portal.errors import Refused
 from tests import cast
 from tests.alerts.stage import T, failing, later, tell, well
-from tests.incidents.races import race
 
 pytestmark = pytest.mark.django_db
 ANA = cast.Actor("Ana")
@@ -239,15 +238,3 @@ def test_what_cannot_be_opened_says_where_and_why():
             services.create(**{"title": "X", "severity": "minor", "by": ANA, "at": T, **values})
         assert field in refused.value.message_dict
     assert not Incident.objects.exists() and Monitor.objects.count() == 1
-
-
-# --- All at once ---------------------------------------------------------------------------------------------------------------
-@pytest.mark.alone
-@pytest.mark.django_db(transaction=True)
-def test_two_hundred_races_between_people_and_the_machine():
-    """R34: whoever comes first, one order stands in the timeline, and what a person resolved the machine does not touch."""
-    if connection.vendor != "postgresql":
-        pytest.skip("once: SQLite has one writer at a time")
-    cast.acme()
-    for seed in range(200):
-        race(seed, timedelta(0))

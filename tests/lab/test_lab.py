@@ -80,7 +80,7 @@ def test_one_fault_of_each_layer_is_found_by_the_real_product(tmp_path):
     except NotAvailable as missing:
         pytest.skip(f"NOT RUN: {missing}")
     path = tmp_path / "record.jsonl"
-    done = subprocess.run([sys.executable, "-m", "tests.lab", "--quick", "--record", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=400)  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "tests.lab", "--quick", "--record", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=900)  # fmt: skip
     print(done.stdout, done.stderr)
     assert done.returncode == 0
     records = [json.loads(line) for line in path.read_text().splitlines()]

@@ -416,7 +416,7 @@ class TestTheWholeWay:
         for resident in residents:
             resident.stop()
         for resident in residents:
-            resident.join(15)
+            resident.join(60)
             assert not resident.is_alive()
 
     def test_the_portals_own_machine_and_containers(self, running, tmp_path: Path):
@@ -444,7 +444,7 @@ class TestTheWholeWay:
         assert container_findings.figures_of(Container.objects.get()) == {}
 
 
-def until(true: Any, what: str, within: float = 20) -> None:
+def until(true: Any, what: str, within: float = 90) -> None:
     end = time.monotonic() + within
     while not true():
         assert time.monotonic() < end, f"waited {within} s for {what}"

@@ -36,7 +36,7 @@ SERVER_ONLY = {
 
 TAKEN_IF_THERE = {"idna", "setuptools"}  # libraries that others load when they find them, and do without
 
-pytestmark = [pytest.mark.alone, pytest.mark.once]
+pytestmark = pytest.mark.once
 asked_for = pytest.mark.skipif(
     not os.environ.get("INSTALL"), reason="NOT RUN: installs for most of a minute; INSTALL=1 (make soak) runs it"
 )

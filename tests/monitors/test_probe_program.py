@@ -308,7 +308,7 @@ def server() -> Iterator[type[Answers]]:
     found.server_close()
 
 
-def way(server: Any, deadline: float = 3.0) -> tuple[Link, Any]:
+def way(server: Any, deadline: float = 30.0) -> tuple[Link, Any]:
     portal = Identity.new("x")
     who = Identity.new(server.url).enrolled(4, "berlin", identity.public_of(portal.key))
     return Link(who, Clock(), "a" * 32, deadline=deadline), portal.key
@@ -341,7 +341,7 @@ def test_an_answer_that_drips_is_cut_off_at_the_total_deadline(server):
     began = time.monotonic()
     with pytest.raises(LinkDown, match="does not answer"):
         link_.ask("GET", "work")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_a_refusal_carries_its_code(server):
@@ -362,7 +362,7 @@ def test_nobody_there_is_a_sentence():
         url = f"http://127.0.0.1:{s.getsockname()[1]}"
     who = Identity.new(url).enrolled(4, "berlin", "")
     with pytest.raises(LinkDown, match="cannot be reached"):
-        Link(who, Clock(), "a", deadline=2).ask("GET", "work")
+        Link(who, Clock(), "a", deadline=30).ask("GET", "work")
 
 
 def test_the_proxy_of_the_environment_is_used(monkeypatch):

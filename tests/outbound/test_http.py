@@ -202,8 +202,8 @@ def test_headers_come_back_as_the_last_answer_gave_them() -> None:
 def test_hostile_servers_get_their_verdict_and_no_more_time_than_allowed(path: str, kind: str) -> None:
     async def story(http: HttpEngine, server: Hostile) -> None:
         slow = kind == "timeout"
-        async with asyncio.timeout(10):  # the fetch's own deadline must end it long before
-            failure = await error(http, Request(server.base + path, timeout=0.3 if slow else 30))
+        async with asyncio.timeout(60):  # the fetch's own deadline must end it long before
+            failure = await error(http, Request(server.base + path, timeout=1 if slow else 30))
         assert (failure.kind, failure.sent) == (kind, True)
         assert failure.phases.connect is not None
         again = await http.fetch(Request(server.base + "/status/204"), LOOPBACK)
@@ -231,7 +231,7 @@ def test_names_that_do_not_resolve() -> None:
             ("empty.example", "no address"),
             ("dead.example", "in time"),
         ):
-            failure = await error(http, Request(f"http://{name}/", timeout=0.5))
+            failure = await error(http, Request(f"http://{name}/", timeout=1 if name == "dead.example" else 15))
             assert (failure.kind, failure.sent) == ("dns", False)
             assert text in failure.message
             assert failure.phases.dns is not None
@@ -296,7 +296,7 @@ def test_no_more_sockets_than_allowed_and_none_left_behind() -> None:
         async with Hostile() as server, engine(max_inflight=20) as http:
             before = len(os.listdir("/proc/self/fd"))
             never = [
-                asyncio.ensure_future(http.fetch(Request(server.base + "/drip-headers", timeout=0.3), LOOPBACK))
+                asyncio.ensure_future(http.fetch(Request(server.base + "/drip-headers", timeout=1), LOOPBACK))
                 for _ in range(60)
             ]
             await server.heard(20)
@@ -305,7 +305,7 @@ def test_no_more_sockets_than_allowed_and_none_left_behind() -> None:
             # Each has its whole time-out from when there was room for it.
             assert {getattr(outcome, "kind", None) for outcome in outcomes} == {"timeout"}
             assert server.connections == 60
-            for _ in range(100):  # the server notices at its next drop
+            for _ in range(500):  # the server notices at its next drop
                 if len(os.listdir("/proc/self/fd")) <= before + 3:
                     break
                 await asyncio.sleep(0.02)

@@ -29,7 +29,7 @@ def test_blocked_addresses_get_no_connection() -> None:
 
     async def story(http: HttpEngine, canary: Hostile) -> None:
         for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", *names.names):
-            failure = await error(http, Request(f"http://{host}:{canary.port}/", timeout=3), NOTHING)
+            failure = await error(http, Request(f"http://{host}:{canary.port}/", timeout=30), NOTHING)
             assert (failure.kind, failure.sent) == ("blocked", False), host
         private = Reach(private=True)
         assert (await error(http, Request(f"http://metadata.example:{canary.port}/"), private)).kind == "blocked"
@@ -143,9 +143,9 @@ def test_a_redirect_to_where_nobody_may_go(location: str, kind: str) -> None:
 def test_redirects_spend_one_deadline_together() -> None:
     async def story(http: HttpEngine, server: Hostile) -> None:
         server.location = "/never"
-        failure = await error(http, Request(server.base + "/redirect/302", max_redirects=3, timeout=0.3))
+        failure = await error(http, Request(server.base + "/redirect/302", max_redirects=3, timeout=2))
         assert (failure.kind, failure.sent) == ("timeout", True)
-        assert failure.phases.total >= 299
+        assert failure.phases.total >= 1999
 
     play(story)
 

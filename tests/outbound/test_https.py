@@ -153,7 +153,7 @@ def test_old_protocol_versions_are_refused(ca_file: str) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
 
     async def story(http: HttpEngine, server: Hostile) -> None:
-        failure = await error(http, Request(server.base, ca_file=ca_file, timeout=3))
+        failure = await error(http, Request(server.base, ca_file=ca_file, timeout=30))
         assert (failure.kind, failure.sent) == ("tls", False)
 
     play(context, story)
@@ -223,7 +223,7 @@ def test_a_port_that_does_not_speak_tls() -> None:
         for behave, kind in ((hello, "tls"), (cut, "reset"), (silent, "timeout")):
             server = await asyncio.start_server(behave, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
-            failure = await error(http, Request(f"https://127.0.0.1:{port}/", timeout=0.4 if kind == "timeout" else 10))
+            failure = await error(http, Request(f"https://127.0.0.1:{port}/", timeout=1 if kind == "timeout" else 30))
             assert (failure.kind, failure.sent) == (kind, False)
             assert failure.phases.tls is None
             server.close()

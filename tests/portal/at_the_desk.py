@@ -49,6 +49,9 @@ from monitors.models import (
     RouteChange,
     StateChange,
 )
+from playbooks import services as repairs
+from playbooks.models import Approval, RunTarget
+from playbooks.models import Run as PlaybookRun
 from portal.clock import database_now
 from portal.models import (
     IdempotencyKey,
@@ -204,6 +207,12 @@ def fill(number: int = 0) -> dict[type, object]:
         created_at=at,
         asked_at=at,
     )
+    book = cast.playbook(name=f"repair {number}")
+    PlaybookRun.objects.filter(pk=repairs.dry_run(book, monitor, by=cast.TESTS, at=at).pk).update(incident=incident)
+    ran = PlaybookRun.objects.get(playbook=book)
+    RunTarget.objects.create(run=ran, key=f"probe:{number}/restart")
+    Approval.objects.create(run=ran, user=cast.make_owner(), word="approve", plan_hash=ran.plan_hash, how="totp", at=at)
+    cast.brake()
     Worker.objects.create(id=f"w{number}", role="probe", host="here", pid=1, started_at=at, seen_at=at)
     Slot.objects.create(name="job", slot=number, taken_by="w", taken_at=at)
     IdempotencyKey.objects.create(token="t", key=f"{number}", request_hash="-")

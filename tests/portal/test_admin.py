@@ -43,7 +43,7 @@ def test_every_model_has_a_desk_but_results():
 
     ours = {
         m
-        for label in ("portal", "alerts", "monitors", "incidents", "statuspages")
+        for label in ("portal", "alerts", "monitors", "incidents", "statuspages", "playbooks")
         for m in apps.get_app_config(label).get_models()
     }
     assert {m._meta.label for m in ours - set(DESKS)} == {"monitors.Result"}

@@ -29,6 +29,7 @@ from typing import Any
 
 from tests.environment import PLAIN
 from tests.regions.servers import Front, Names, Pages, Post, Silent
+from tests.rig import ground
 from tests.rig.certificates import Authority
 from tests.rig.netns import Net, Space, Wire
 
@@ -129,8 +130,10 @@ class World:
         self.names = self.stack.enter_context(Names(self.hub, HUB, SITE))
         (self.portal_space.etc / "resolv.conf").write_text(f"nameserver {HUB}\n")
         self.env = self._environment()
+        if ground.GROUND in os.environ:  # among other tests: their migrated database is there to be copied
+            ground.sqlite(self.home / "data" / "watchkeeper.sqlite3", self.env)
         made = subprocess.run(
-            [sys.executable, "-m", "tests.regions.rows", json.dumps(self.order)], env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=120
+            [sys.executable, "-m", "tests.regions.rows", json.dumps(self.order)], env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=400
         )  # fmt: skip
         if made.returncode:
             raise RuntimeError(made.stderr[-2000:])
@@ -161,10 +164,10 @@ class World:
         """Start it, and wait until it answers."""
         words = [sys.executable, str(ROOT / "manage.py"), "up", "--host", "127.0.0.1", "--port", str(INNER)]
         self.portal = self.portal_space.start(words, env=self.env, log=self.home / "portal.log", cwd=ROOT)
-        until(self._answers, "the portal to answer", 60)
+        until(self._answers, "the portal to answer", 240)
 
     def _answers(self) -> bool:
-        with suppress(OSError), self.portal_space.inside(), urllib.request.urlopen(f"http://127.0.0.1:{INNER}/healthz", timeout=2):  # fmt: skip
+        with suppress(OSError), self.portal_space.inside(), urllib.request.urlopen(f"http://127.0.0.1:{INNER}/healthz", timeout=10):  # fmt: skip
             return True
         return False
 
@@ -174,7 +177,7 @@ class World:
         home = self.home / f"region-{number}"
         env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": str(ROOT), "SSL_CERT_FILE": str(trusted)}  # fmt: skip
         region = Region(number, probe, space, wire, home, env, self.home / f"region-{number}.log")
-        subprocess.run(["ip", "netns", "exec", space.name, *region.words("enroll", f"https://{PORTAL}:{FRONT}", token)], env=env, cwd=ROOT, check=True, capture_output=True, timeout=60)  # fmt: skip
+        subprocess.run(["ip", "netns", "exec", space.name, *region.words("enroll", f"https://{PORTAL}:{FRONT}", token)], env=env, cwd=ROOT, check=True, capture_output=True, timeout=240)  # fmt: skip
         region.start()
         self.regions.append(region)
 
@@ -193,7 +196,7 @@ class World:
         stale = self.ask("SELECT count(*) FROM monitors_probestate WHERE stale AND active")[0][0]
         return set(self.states()) == {"up"} and not stale and not self.ask("SELECT 1 FROM alerts_alert WHERE resolved_at IS NULL LIMIT 1")  # fmt: skip
 
-    def until_up(self, within: float = 120) -> None:
+    def until_up(self, within: float = 300) -> None:
         """Wait until every probe has seen every monitor well."""
         until(lambda: set(self.states()) == {"up"} and not self.ask("SELECT 1 FROM monitors_probestate WHERE active AND (last_at IS NULL OR stale) LIMIT 1"), "everything to be up", within)  # fmt: skip
 

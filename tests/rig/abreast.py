@@ -18,7 +18,7 @@ def abreast(work: Callable[[int], T], threads: int) -> list[T]:
 
     def one(number: int) -> T:
         try:
-            start.wait(15)
+            start.wait(60)
             return work(number)
         finally:
             connections.close_all()

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from tests.rig.process import free_port
+
 Answer = Callable[[bytes], list[bytes]]
 
 
 class Datagrams:
-    """A context manager. `heard` holds every packet that came; `port` is where it listens."""
+    """A context manager. `port` is where it listens; after leaving, `heard` holds every packet that came."""
 
     def __init__(self, answer: Answer, address: str = "127.0.0.1") -> None:
         self.heard: list[bytes] = []
@@ -39,7 +41,7 @@ class Datagrams:
     def _serve(self) -> None:
         while True:
             packet, source = self._socket.recvfrom(65535)
-            if self._ending:
+            if self._ending and not packet:  # the waker: what came before it has been read
                 return
             self.heard.append(packet)
             for answer in self._answer(packet):
@@ -53,6 +55,4 @@ def nothing(packet: bytes) -> list[bytes]:
 
 def closed_port() -> int:
     """A UDP port on 127.0.0.1 on which nobody listens."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return free_port(socket.SOCK_DGRAM)

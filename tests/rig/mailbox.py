@@ -109,7 +109,7 @@ class Mailbox(Serving):
         with self._changed:
             self._mode, self._delay = mode, delay
 
-    def wait_for(self, count: int, to: str | None = None, *, within: float = 15) -> list[Mail]:
+    def wait_for(self, count: int, to: str | None = None, *, within: float = 60) -> list[Mail]:
         """Wait for at least `count` mails (to an address); returns them. AssertionError names what came instead."""
         return self.wait_until(lambda mails: len(mails) >= count, to, within=within, what=f"{count} mails")
 
@@ -118,7 +118,7 @@ class Mailbox(Serving):
         enough: Callable[[list[Mail]], bool],
         to: str | None = None,
         *,
-        within: float = 15,
+        within: float = 60,
         what: str = "the expected mails",
     ) -> list[Mail]:
         """Wait until `enough(mails)`; returns them."""

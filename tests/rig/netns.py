@@ -60,7 +60,7 @@ class Space:
     def run(self, *argv: str, check: bool = True, text: str | None = None) -> str:
         """Run a program to its end; its standard output. CalledProcessError when it fails (unless check=False)."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.name, *argv], input=text, capture_output=True, text=True, timeout=60
+            ["ip", "netns", "exec", self.name, *argv], input=text, capture_output=True, text=True, timeout=180
         )
         if check and done.returncode:
             raise RuntimeError(f"{self.label}: {' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
@@ -118,10 +118,10 @@ class Space:
                 child.terminate()
         for child in self.children:
             try:
-                child.wait(5)
+                child.wait(30)
             except subprocess.TimeoutExpired:
                 child.kill()
-                child.wait(5)
+                child.wait(30)
         subprocess.run(["ip", "netns", "delete", self.name], capture_output=True)
         shutil.rmtree(Path("/etc/netns") / self.name, ignore_errors=True)
 
@@ -176,7 +176,7 @@ class Net:
 
 
 def _ip(*argv: str) -> None:
-    done = subprocess.run(["ip", *argv], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["ip", *argv], capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise RuntimeError(f"ip {' '.join(argv)}: {done.stderr.strip()}")
 

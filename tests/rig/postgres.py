@@ -43,11 +43,12 @@ def _version(directory: Path) -> int:
 class Postgres:
     """A PostgreSQL server of one's own. A context manager: entering starts it, leaving stops it and removes its data.
 
-    `durable=True` (fsync on) is for tests that crash it. The superuser is `postgres`, without a password, on 127.0.0.1.
-    Raises NotAvailable when the machine has no usable PostgreSQL.
+    `durable=True` (fsync on) is for tests that crash it. `ground`: a directory that `copy_data` filled, to start from.
+    The superuser is `postgres`, without a password, on 127.0.0.1. Raises NotAvailable when the machine has no usable
+    PostgreSQL.
     """
 
-    def __init__(self, *, durable: bool = False, max_connections: int = 200) -> None:
+    def __init__(self, *, durable: bool = False, max_connections: int = 200, ground: Path | None = None) -> None:
         self.durable = durable
         self.max_connections = max_connections
         self.user = unprivileged_user()
@@ -57,7 +58,7 @@ class Postgres:
         try:
             self._own(self.home)
             self.binaries = self._choose_binaries()
-            self._initialise()
+            self._initialise(ground)
         except BaseException:
             shutil.rmtree(self.home, ignore_errors=True)
             raise
@@ -67,7 +68,7 @@ class Postgres:
         """Start it, or start it again after stop, crash or kill9: same port, same data. Returns when it answers."""
         if self._child is not None and self._child.alive():
             return self
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             fresh = not self.port
             port = self.port or free_port()
@@ -113,14 +114,17 @@ class Postgres:
         """`postgresql://postgres@127.0.0.1:PORT/DATABASE`"""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """A new empty database; returns its URL."""
-        self._say(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return self.url(name)
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """A new empty database, or a copy of one to which nobody is connected; returns its URL."""
+        return create_database(self.url(), name, template)
 
     def drop_database(self, name: str) -> None:
         """Drop it, cutting whoever still uses it; quiet when it does not exist."""
-        self._say(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop_database(self.url(), name)
+
+    def copy_data(self, to: Path) -> None:
+        """Copy everything it keeps, of a server that was stopped, to where others may start from it."""
+        self._copy(self.home / "data", to)
 
     def version(self) -> str:
         """What `SHOW server_version` says, such as "18.4"."""
@@ -150,10 +154,6 @@ class Postgres:
         shutil.rmtree(self.home, ignore_errors=True)
 
     # --- inside ----------------------------------------------------------------------------------------------------
-    def _say(self, statement: sql.Composed) -> None:
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(statement)
-
     def _own(self, path: Path) -> None:
         if self.user is not None:
             entry = pwd.getpwnam(self.user)
@@ -187,7 +187,15 @@ class Postgres:
         except OSError:
             return False
 
-    def _initialise(self) -> None:
+    def _copy(self, source: Path, to: Path) -> None:
+        done = run(["cp", "-a", str(source), str(to)])
+        if done.returncode:
+            raise NotAvailable(f"no copy of a database: {done.stderr.strip()[-600:]}")
+
+    def _initialise(self, ground: Path | None) -> None:
+        if ground is not None:
+            self._copy(ground, self.home / "data")
+            return
         done = run(
             [str(self.binaries / "initdb"), "-D", str(self.home / "data"), "-U", "postgres", "-A", "trust"]
             + ["--no-locale", "-E", "UTF8", "--no-sync"],
@@ -217,27 +225,40 @@ class Postgres:
 
     def _answers(self, port: int) -> bool:
         try:
-            psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", connect_timeout=5).close()
+            psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", connect_timeout=15).close()
         except psycopg.OperationalError:
             return False
         return True
 
     def _end(self, signum: int) -> None:
         if self._child is not None:
-            self._child.end(signum, within=30)
+            self._child.end(signum, within=90)
             self._child = None
+
+
+def create_database(server: str, name: str, template: str = "template1") -> str:
+    """A new database of the server at this URL; returns the database's own URL."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))  # fmt: skip
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+def drop_database(server: str, name: str) -> None:
+    """Drop it, cutting whoever still uses it; quiet when it does not exist."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 _shared: Postgres | None = None
 _shared_lock = threading.Lock()
 
 
-def shared() -> Postgres:
+def shared(ground: Path | None = None) -> Postgres:
     """The one forgetful server of this process, started at first use; `close_shared()` at the end of the run."""
     global _shared
     with _shared_lock:
         if _shared is None:
-            _shared = Postgres().__enter__()
+            _shared = Postgres(ground=ground).__enter__()
         return _shared
 
 

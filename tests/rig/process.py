@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+_luck = random.SystemRandom()
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
@@ -26,11 +28,20 @@ class NeverReady(RuntimeError):
     """The program started but did not become usable; the message holds the end of its log."""
 
 
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody held a moment ago; callers retry when they lose the race for it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port on 127.0.0.1 that nobody held a moment ago; callers retry when they lose the race for it.
+
+    From below the range out of which the kernel serves everybody who does not care (32768 and up), so that no
+    connection or listener of another test happens to take it before its owner does.
+    """
+    while True:
+        port = _luck.randrange(10_240, 32_000)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def unprivileged_user() -> str | None:
@@ -65,7 +76,7 @@ def _die_with_parent(signum: int) -> Callable[[], None] | None:
     return lambda: prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
 
-def run(argv: Sequence[str], *, user: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(argv: Sequence[str], *, user: str | None = None, timeout: float = 180) -> subprocess.CompletedProcess[str]:
     """Run a short command to its end, output captured; never raises for its exit code."""
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         list(argv),
@@ -117,7 +128,7 @@ class Child:
         """Signal it; quiet when it is gone already."""
         self._popen.send_signal(signum)
 
-    def end(self, signum: int, *, within: float = 15) -> int:
+    def end(self, signum: int, *, within: float = 60) -> int:
         """Signal it and wait; SIGKILL after `within` seconds. Returns its exit code (negative: the signal)."""
         self.send(signum)
         try:
@@ -126,7 +137,7 @@ class Child:
             self._popen.kill()
             return self._popen.wait(within)
 
-    def until_ready(self, ready: Callable[[], bool], *, within: float = 30) -> None:
+    def until_ready(self, ready: Callable[[], bool], *, within: float = 90) -> None:
         """Wait until `ready()` says so. NeverReady when it exits first or takes longer than `within` seconds."""
         deadline = time.monotonic() + within
         while not ready():

@@ -54,7 +54,7 @@ class Receiver(Serving):
         """The copies a person would see: requests taken over, whatever was answered."""
         return [call for call in self.calls if call.accepted and path in (None, call.path)]
 
-    def wait_for(self, count: int, path: str | None = None, *, within: float = 15) -> list[Call]:
+    def wait_for(self, count: int, path: str | None = None, *, within: float = 60) -> list[Call]:
         """Wait for at least `count` requests (to `path`); returns them. AssertionError names what came instead."""
         return self.wait_until(lambda calls: len(calls) >= count, path, within=within, what=f"{count} calls")
 

@@ -65,7 +65,7 @@ class Serving:
         if self._thread.is_alive():
             self.ask(self._refuse())
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(15)
+            self._thread.join(60)
         self._socket.close()
         if not self._loop.is_closed():
             self._loop.close()

@@ -19,7 +19,7 @@ from tests.rig.valkey import Valkey
 pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
 
-def eventually(true: Callable[[], bool], within: float = 15) -> None:
+def eventually(true: Callable[[], bool], within: float = 60) -> None:
     deadline = time.monotonic() + within
     while not true():
         assert time.monotonic() < deadline, "never came true"

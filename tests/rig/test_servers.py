@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:unclosed:Reso
 def get(
     url: str | urllib.request.Request,
     data: bytes | None = None,
-    timeout: float = 5,
+    timeout: float = 30,
     context: ssl.SSLContext | None = None,
 ) -> tuple[int, bytes]:
     """Status and body, whatever the status."""
@@ -83,7 +83,7 @@ class TestReceiver:
     def test_slow_and_drip_outlast_an_impatient_caller(self, receiver: Receiver) -> None:
         with pytest.raises(TimeoutError):
             get(receiver.behave("/slow", answers.slow(60)), timeout=0.2)
-        with urllib.request.urlopen(receiver.behave("/drip", answers.drip(b"abc", every=0.05)), timeout=5) as response:
+        with urllib.request.urlopen(receiver.behave("/drip", answers.drip(b"abc", every=0.05)), timeout=30) as response:
             assert response.read(1) == b"a"
             assert response.read() == b"bc"
 
@@ -127,7 +127,7 @@ def letter(to: str = "ana@acme.example") -> EmailMessage:
 
 
 def send(box: Mailbox, mail: EmailMessage | None = None) -> None:
-    with smtplib.SMTP(box.host, box.port, timeout=5) as smtp:
+    with smtplib.SMTP(box.host, box.port, timeout=30) as smtp:
         smtp.send_message(mail or letter())
 
 
@@ -170,14 +170,14 @@ class TestMailbox:
     def test_slow_outlasts_an_impatient_sender(self, mailbox: Mailbox) -> None:
         mailbox.behave(Mode.SLOW, delay=60)
         with (
-            smtplib.SMTP(mailbox.host, mailbox.port, timeout=0.3) as smtp,
+            smtplib.SMTP(mailbox.host, mailbox.port, timeout=2) as smtp,
             pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"),
         ):
             smtp.send_message(letter())
         assert len(mailbox.mails) == 1
 
     def test_a_refusing_port_cuts_who_is_there_and_comes_back(self, mailbox: Mailbox) -> None:
-        with smtplib.SMTP(mailbox.host, mailbox.port, timeout=5) as smtp:
+        with smtplib.SMTP(mailbox.host, mailbox.port, timeout=30) as smtp:
             mailbox.refuse()
             with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError)):
                 smtp.noop()
@@ -193,9 +193,9 @@ class TestMailbox:
         certificate = authority.issue()
         with Mailbox(certificate=certificate, implicit_tls=implicit, require_tls=not implicit) as box:
             if implicit:
-                smtp: smtplib.SMTP = smtplib.SMTP_SSL(box.host, box.port, context=trust, timeout=5)
+                smtp: smtplib.SMTP = smtplib.SMTP_SSL(box.host, box.port, context=trust, timeout=30)
             else:
-                smtp = smtplib.SMTP(box.host, box.port, timeout=5)
+                smtp = smtplib.SMTP(box.host, box.port, timeout=30)
                 with pytest.raises(smtplib.SMTPException):
                     smtp.sendmail("a@msp.example", ["b@acme.example"], "too early")
                 smtp.starttls(context=trust)
@@ -205,9 +205,9 @@ class TestMailbox:
 
     def test_it_can_ask_for_a_password(self) -> None:
         with Mailbox(login=("watch", "right")) as box:
-            with smtplib.SMTP(box.host, box.port, timeout=5) as smtp, pytest.raises(smtplib.SMTPAuthenticationError):
+            with smtplib.SMTP(box.host, box.port, timeout=30) as smtp, pytest.raises(smtplib.SMTPAuthenticationError):
                 smtp.login("watch", "wrong")
-            with smtplib.SMTP(box.host, box.port, timeout=5) as smtp:
+            with smtplib.SMTP(box.host, box.port, timeout=30) as smtp:
                 smtp.login("watch", "right")
                 smtp.send_message(letter())
             assert [mail.login for mail in box.mails] == ["watch"]

@@ -53,12 +53,12 @@ class Valkey:
         """Start it, or start it again on the same port. Returns when it answers PING."""
         if self.running():
             return self
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             port = self.port or free_port()
             child = self._launch(port)
             try:
-                child.until_ready(lambda port=port: _answers(port), within=20)  # type: ignore[misc]
+                child.until_ready(lambda port=port: _answers(port), within=60)  # type: ignore[misc]
             except NeverReady as error:
                 child.end(signal.SIGKILL)
                 if "in use" not in str(error) or time.monotonic() > deadline:
@@ -98,7 +98,7 @@ class Valkey:
 
     def client(self, database: int = 0) -> redis.Redis:
         """A client with a 5 s time-out; close it or use it as a context manager."""
-        return redis.Redis(host="127.0.0.1", port=self.port, db=database, socket_timeout=5)
+        return redis.Redis(host="127.0.0.1", port=self.port, db=database, socket_timeout=30)
 
     def __enter__(self) -> Valkey:
         try:
@@ -143,7 +143,7 @@ class Valkey:
 
 def _answers(port: int) -> bool:
     try:
-        with redis.Redis(host="127.0.0.1", port=port, socket_timeout=2, socket_connect_timeout=2) as client:
+        with redis.Redis(host="127.0.0.1", port=port, socket_timeout=10, socket_connect_timeout=10) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

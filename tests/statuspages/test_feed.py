@@ -8,7 +8,7 @@ from xml.etree import ElementTree as tree
 import pytest
 
 from statuspages import feeds, projection
-from tests.statuspages import showing
+from tests.statuspages import hostile, showing
 from tests.statuspages.showing import AT, HOUR
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +50,31 @@ def test_planned_work_is_news_too_and_an_empty_feed_is_a_feed():
     assert feed(page).findall("a:entry", NS) == [] and feed(page).findtext("a:updated", "", NS)
     showing.work(page)
     assert feed(page).find("a:entry", NS).findtext("a:title", "", NS) == "New database (Scheduled)"
+
+
+def test_a_feed_parser_understands_every_word_of_it():
+    """The same program that many feed readers are made with."""
+    feedparser = pytest.importorskip("feedparser", reason="NOT RUN: feedparser is not installed")
+    page = showing.page(name="Acme & <Sons>", language="fr")
+    for n, text in enumerate(hostile.TEXTS[:: feeds.MOST // 12]):
+        showing.incident(page, text[:200] or "x", message=text, at=AT - timedelta(hours=n))
+    row = showing.incident(page, "Zahlung & <b>Kasse</b>", at=AT, message="It was the *cable*.")
+    told = feedparser.parse(feeds.atom(projection.body_of(page, AT), HOME, AT), sanitize_html=False)
+    assert not told.bozo and told.version == "atom10" and told.encoding == "utf-8", told.get("bozo_exception")
+    about = told.feed
+    assert (about.id, about.link, about.title, about.language) == (HOME, HOME, "État de Acme & <Sons>", "fr")
+    assert [link.href for link in about.links if link.rel == "self"] == [
+        f"{HOME}feed.atom"
+    ] and about.author == "Acme & <Sons>"
+    first = told.entries[0]
+    assert first.id == first.link == f"{HOME}incidents/{row.publications.get().pk}/"
+    assert first.title == "Zahlung & <b>Kasse</b> (Analyse en cours)" and first.title_detail.type == "text/plain"
+    assert "<em>cable</em>" in first.content[0].value and first.content[0].type == "text/html"
+    assert first.published_parsed[:5] == first.updated_parsed[:5] == AT.timetuple()[:5]
+    ids = [entry.id for entry in told.entries]
+    assert len(set(ids)) == len(ids) == len(hostile.TEXTS[:: feeds.MOST // 12]) + 1
+    assert all(entry.title and entry.updated_parsed and entry.content[0].value for entry in told.entries)
+    assert told.entries == sorted(told.entries, key=lambda one: one.updated_parsed, reverse=True), "newest first"
 
 
 def test_characters_that_xml_cannot_say_do_not_break_the_feed():

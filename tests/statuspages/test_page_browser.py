@@ -15,7 +15,7 @@ from tests.statuspages import hostile, showing
 from tests.statuspages.showing import AT
 
 CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone, pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def window(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with sync.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.complaints = []
         home = urlsplit(live_server.url).netloc
 
@@ -62,8 +62,10 @@ def hostile_page() -> Any:
         group = showing.group(page, text[:120]) if n % 10 == 0 else None
         parts.append(showing.component(page, text[:120], showing.monitor("up"), description=text[:300], group=group))
         if n % 3 == 0:
-            showing.work(page, text[:200], components=[parts[-1]])
-        showing.incident(page, text[:200], message=text, components=[parts[-1]])
+            planned = showing.work(page, text[:200], components=[parts[-1]], message=text)
+            planned.updates.create(status="scheduled", message=f"{text} ", created_at=AT)
+        told = showing.incident(page, text[:200], message=text, components=[parts[-1]])
+        told.publications.update(title=text[:200] if n % 2 else "")
     together = "\n\n".join(hostile.TEXTS)
     page.about, page.announcement = together, together
     page = showing.build(page)
@@ -78,7 +80,15 @@ def test_nothing_that_people_write_runs_or_asks_elsewhere(live_server, window):
     assert len(hostile.TEXTS) >= 100
     page = hostile_page()
     publication = page.publications.first().pk
-    for address in ("", "history/2026-11/", f"incidents/{publication}/", "embed/", "badge.svg", "icon.svg"):
+    for address in (
+        "",
+        "history/2026-11/",
+        f"incidents/{publication}/",
+        "embed/",
+        "badge.svg",
+        "icon.svg",
+        "subscribe/",
+    ):
         window.goto(f"{live_server.url}/status/acme/{address}", wait_until="load")
         assert (
             window.locator(

@@ -289,3 +289,15 @@ def test_a_services_form_names_its_page_and_keeps_one_that_is_not_seen():
     ServiceRules.objects.update(auto_publish_page=ours.pk)
     caller.post(where, {**form_of(caller.get(where)), "name": "Till"})
     assert ServiceRules.objects.get().auto_publish_page == ours.pk and "Platform" not in text(caller.get(where))
+
+
+# --- Elsewhere --------------------------------------------------------------------------------------------------------------------
+def test_what_other_sites_can_show_is_there_to_copy():
+    made = page()
+    shop = part(made)
+    where = f"/status-pages/{made.pk}/"
+    shown = text(browser(cast.alice()).get(where))
+    assert "/status/acme/embed/" in shown and "/status/acme/badge.svg" in shown
+    assert f"/status/acme/badge/{shop.pk}.svg" in browser(cast.alice()).get(where).content.decode()
+    services.save_page(made, by=cast.TESTS, at=database_now(), visibility="signed_in")
+    assert "embed/" not in text(browser(cast.alice()).get(where)), "nothing of it answers strangers"

@@ -397,3 +397,13 @@ def test_a_page_takes_as_many_queries_with_thirty_components_as_with_three():
     few = queries_of(page)
     grow(3, 30)
     assert queries_of(page) == few <= 22
+
+
+def test_what_announces_work_is_said_once():
+    page = showing.page()
+    work = showing.work(page)
+    work.message = "Orders wait meanwhile."
+    work.save()
+    work.updates.create(status="in_progress", message="We begin.", created_at=AT)
+    told = projection.body_of(page, AT)["works"][0]
+    assert "Orders wait" in told["html"] and [u["html"] for u in told["updates"]] == ["", "<p>We begin.</p>\n"]

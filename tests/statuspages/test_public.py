@@ -180,7 +180,8 @@ def test_it_is_packed_for_who_can_unpack(page):
     assert len(packed.content) * 4 < len(plain.content) and "Accept-Encoding" in packed.headers["Vary"]
 
 
-def test_readers_cost_one_look_into_the_database_a_second(page):
+def test_readers_cost_one_look_into_the_database_a_second(page, monkeypatch):
+    monkeypatch.setattr("statuspages.board.LOOK_SECONDS", 3600.0)  # a second, on a machine as slow as it likes
     showing.get(page)
     with CaptureQueriesContext(connection) as seen:
         for _ in range(20):
@@ -413,3 +414,10 @@ def test_the_data_are_exactly_the_fields_that_may_be_public(page):
         "language", "timezone", "subscriptions", "status", "sentence", "components", "collapsed", "id", "description", "uptime", "days", "date", "up",
         "worst", "no_data", "title", "severity", "began_at", "resolved_at", "updates", "at", "html", "starts_at", "ends_at", "month",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("language,words", [("fr", "Il n’y a rien"), ("pt", "Não há nada")])
+def test_what_is_not_there_is_said_in_the_pages_language(page, language, words):
+    Page.objects.update(language=language)
+    serving.board.forget()
+    assert words in showing.get(page, "nothing").content.decode()

@@ -96,12 +96,25 @@
     unfolded.map((id) => document.getElementById(id)).forEach((part) => { if (part) part.open = true; });
     showCount();
     refreshTimes();
+    watchBoxes();
   });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     refreshTimes();
     if (window.htmx) all("[hx-trigger]").filter(polls).forEach((element) => window.htmx.trigger(element, "refresh"));
   });
+
+  // What scrolls sideways and holds nothing to step to is stepped to itself, so that the keys can move it.
+  const reach = window.ResizeObserver && new ResizeObserver((seen) => {
+    for (const { target } of seen) {
+      const scrolls = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight;
+      if (scrolls && !find("a[href], button, input, select, textarea, summary", target)) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  const watchBoxes = () => {
+    if (reach) all(".table-wrap, .path-box, .code, .tabs, pre").forEach((box) => reach.observe(box));
+  };
 
   // Keys.
   const rows = () => all("[data-row]").filter((row) => row.offsetParent !== null);
@@ -164,6 +177,7 @@
     all("[data-theme-switch], [data-needs-js]").forEach((element) => { element.hidden = false; });
     showCount();
     refreshTimes();
+    watchBoxes();
     setInterval(refreshTimes, 5000);
   });
 })();
