@@ -69,9 +69,11 @@ bench: $(VENV)/dev.stamp ## measured speed, as a table
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/dev.stamp ## seeded faults under load: make soak SEED=7
-	@$(BIN)/python -m tests --soak
+	@FAULTS_CONVERGED=15 $(BIN)/python -m tests --soak
+	@FAULTS_CONVERGED=15 WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -s -n 0 -m "not soak" tests/faults
 	@$(BIN)/python -m bench.soak $(if $(SEED),--seed $(SEED)) $(ARGS)
 	@RACES=10000 WATCHKEEPER_TEST_DB=postgres $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/faults/test_escalation.py -k races
+	@RACES=10000 WATCHKEEPER_TEST_DB=postgres $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/incidents/test_races.py
 	@INSTALL=whole WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/monitors/test_install.py
 	@STORIES=2000 WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/alerts/test_story.py
 

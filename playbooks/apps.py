@@ -7,7 +7,7 @@ class PlaybooksConfig(AppConfig):
     name = "playbooks"
 
     def ready(self) -> None:
-        from playbooks import asking, outcomes, receivers
+        from playbooks import asking, outcomes, receivers, signing  # noqa: F401  (signing registers its checks)
         from playbooks.conductor import Conductor
         from portal import residents
 

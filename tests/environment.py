@@ -34,6 +34,8 @@ PLAIN = {
     "PUBLISH_FOLDER": "",
     "PUBLISH_COMMAND": "",
     "PUBLISH_BUCKET": "",
+    "ACTION_SIGNING_KEY": "",
+    "ACTION_PUBLIC_KEY": "",
     "PUBLISH_S3_ENDPOINT": "",
     "PUBLISH_S3_REGION": "",
     "PUBLISH_S3_KEY_ID": "",

@@ -21,7 +21,7 @@ from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from alerts.models import ContactChannel, EscalationPolicy, MessageTemplate
-from incidents.models import Incident, Postmortem, SlaContract, SlaReport
+from incidents.models import Incident, Postmortem, SlaContract, SlaReport, Update
 from monitors.models import Diagnosis, MonitorTemplate
 from portal.clock import database_now
 from portal.models import AuditEntry, Membership, ProviderSettings, Token
@@ -354,6 +354,12 @@ def _status_with(*names: str, **fixed: Any) -> Callable[[], dict[str, Any]]:
     return lambda: {n: v for n, v in _status().items() if n in ("pk", *names)} | fixed
 
 
+def _update() -> dict[str, Any]:
+    defaults = {"created_at": database_now()}
+    row = Update.objects.get_or_create(incident=_incident(), status="investigating", defaults=defaults)[0]
+    return {"pk": row.incident_id, "update": row.pk}
+
+
 def _published() -> dict[str, Any]:
     on = _status()["pk"]
     return {"pk": _incident().pk, "publication": Publication.objects.get(page=on).pk}
@@ -383,6 +389,8 @@ ROUTES |= {
 }
 
 ROUTES |= {
+    "api/v1/incidents/{pk}/updates/{update}": _update,
+    "incidents/{pk}/updates/{update}/": _update,
     **{f"api/v1/playbooks/{{pk}}{t}": lambda: {"pk": cast.playbook().pk} for t in ("", "/dry-run", "/backtest")},
     **{
         f"api/v1/playbook-runs/{{pk}}{t}": lambda: {"pk": cast.run().pk}
@@ -408,6 +416,7 @@ OPEN = {
     "status/{slug}/preferences/{token}/": "signed for one reader and purpose",
     "status/{slug}/leave/{token}/": "signed for one reader and purpose",
     "approve/{token}/": "signed for one plan and person; shows, and decides only for a named approver who proves it is they",
+    "hooks/bounces/{key}/": "the installation's key; a report counts only with a link signed for its reader (tests/statuspages/test_bounces.py)",
     "u/{token}/": "signed for one channel and its addresses; stops or shows digests only",
     "a/{token}/": "signed for one delivery, and it expires",
     "hooks/twilio/voice/{token}/": "signed for one delivery, and Twilio's signature is checked",

@@ -11,7 +11,7 @@ import re
 import uuid
 from dataclasses import replace
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime, formataddr, parseaddr
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -36,6 +36,19 @@ MOST_RECIPIENTS: Final = 20
 STOP: Final = "unsubscribe"
 _THREAD: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _OWN_ID: Final = re.compile(r"<[A-Za-z0-9._-]{1,120}@[A-Za-z0-9.\[\]:-]{1,255}>")
+
+
+_VERBATIM: Final = frozenset({"list-unsubscribe", "in-reply-to", "references"})
+
+
+class _Wire(EmailPolicy):
+    """Addresses and ids stand in headers as they are: as encoded words no mail program takes them for a link or an id."""
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        text = str(value)
+        if name.lower() in _VERBATIM and text.isascii() and len(text) < 900:
+            return f"{name}: {text}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
 
 
 def address(text: str) -> str:
@@ -171,7 +184,7 @@ class Email(ThreadedChannel):
 def compose(message: Message, *, sender: str, to: tuple[str, ...]) -> EmailMessage:
     """The whole mail. ValueError when a header would hold what it must not."""
     letter = write(message)
-    mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
+    mail = EmailMessage(policy=_Wire(linesep="\r\n", cte_type="7bit"))
     mail["From"] = _literal(sender)
     mail["To"] = ", ".join(to)
     mail["Subject"] = _literal(letter.subject)

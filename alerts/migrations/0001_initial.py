@@ -302,7 +302,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('seq', models.IntegerField(default=0)),
-                ('kind', models.CharField(choices=[('opened', 'Opened'), ('raised', 'Raised'), ('recovered', 'Recovered'), ('updated', 'Updated'), ('digest', 'Gathered'), ('escalated', 'Escalated'), ('reminder', 'Reminder'), ('acknowledged', 'Acknowledged'), ('exhausted', 'Nobody answered'), ('shift', 'On-call turn'), ('canary', 'Weekly test'), ('quota', 'Quota'), ('test', 'Test'), ('channel_dead', 'Channel failed'), ('news', 'To readers of a status page')], max_length=16)),
+                ('kind', models.CharField(choices=[('opened', 'Opened'), ('raised', 'Raised'), ('recovered', 'Recovered'), ('updated', 'Updated'), ('digest', 'Gathered'), ('escalated', 'Escalated'), ('reminder', 'Reminder'), ('acknowledged', 'Acknowledged'), ('exhausted', 'Nobody answered'), ('shift', 'On-call turn'), ('canary', 'Weekly test'), ('quota', 'Quota'), ('test', 'Test'), ('channel_dead', 'Channel failed'), ('news', 'To readers of a status page'), ('playbook', 'From a playbook')], max_length=16)),
                 ('event', models.CharField(max_length=40)),
                 ('type', models.CharField(max_length=60)),
                 ('severity', models.CharField(choices=[('info', 'Info'), ('warning', 'Warning'), ('critical', 'Critical')], default='info', max_length=8)),

@@ -131,6 +131,7 @@ class Notice(models.Model):
         TEST = "test", "Test"
         CHANNEL_DEAD = "channel_dead", "Channel failed"
         NEWS = "news", "To readers of a status page"
+        PLAYBOOK = "playbook", "From a playbook"
 
     tenant_path = "client"
     objects = TenantManager()

@@ -109,7 +109,7 @@ class PageForm(forms.Form):
         max_length=200,
         required=False,
         label="Folder of the static copy",
-        help_text="Below the folder that the operator allows; empty: no copy.",
+        help_text="Below the folder or in the bucket that the operator allows; empty: no copy.",
     )
 
     PARTS = (

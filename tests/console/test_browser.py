@@ -62,6 +62,10 @@ class Visitor:
         )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
+    def heard(self) -> Any:
+        """A context: what is done in it is posted, and leaving waits for the answer (of a slow server, too)."""
+        return self.page.expect_response(lambda answer: answer.request.method == "POST")
+
     def open(self, path: str) -> Any:
         """Go there."""
         self.page.goto(self.base + path)

@@ -16,8 +16,9 @@ def test_the_preview_follows_the_typing_and_stores_nothing(chromium, live_server
     row, _ = outside.integration("generic")
     sam = Visitor(chromium, live_server, cast.make_staff())
     page = sam.open(f"/integrations/{row.pk}/")
-    page.get_by_label("A body to try").fill('{"what": "Fire", "priority": "P1"}')
     title = page.get_by_label("Title")
+    with sam.heard():
+        page.get_by_label("A body to try").fill('{"what": "Fire", "priority": "P1"}')
     title.fill("$.what")
     page.locator("#preview").get_by_text("Fire", exact=True).wait_for()
     assert "It would open a new alert." in page.inner_text("#preview") and "Critical" in page.inner_text("#preview")

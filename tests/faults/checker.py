@@ -42,8 +42,14 @@ class Verdict:
     most_copies: int = 0  # visible copies of one delivery where the vendor has no key
     most_keyed: int = 0  # the same, raw, where the vendor folds them to one
     repeats: int = 0  # copies beyond the first, all channels
+    unanswered: int = 0  # attempts without an answer in time: on a starved machine one is made once more for that
     unknown: int = 0  # ended "perhaps delivered"
     recovery: float = 0.0  # seconds from the fault's end to the start of the last overdue delivery
+
+    @property
+    def unprovoked(self) -> int:
+        """Copies beyond the first that no missing answer explains."""
+        return max(0, self.repeats - self.unanswered)
 
     def holds(self) -> None:
         """AssertionError that names what is broken."""
@@ -92,6 +98,7 @@ def check(calls: Iterable[Call], *, ended_at: datetime | None = None) -> Verdict
     verdict.deliveries = len(rows.deliveries)
     heard, strangers = hear(rows, calls)
     verdict.problems += strangers
+    verdict.unanswered = sum(a.outcome == "ambiguous" for each in rows.attempts.values() for a in each)
     verdict.unknown = sum(d.state == "unknown" for d in rows.deliveries.values())
     nothing_lost(rows, heard, verdict)
     few_copies(rows, heard, verdict)

@@ -90,7 +90,7 @@ def test_early_late_and_after_the_acknowledgement(town: Scene) -> None:
     Attempt.objects.create(delivery=d, n=2, at=now + timedelta(seconds=5), outcome="delivered", duration_ms=1)
     assert any(p.startswith("I5: attempt 2") for p in checker.check(heard(town)).problems)
     Attempt.objects.filter(n=1).delete()
-    Attempt.objects.update(at=now + timedelta(seconds=60))
+    Attempt.objects.update(at=now + timedelta(seconds=3 * checker.CONVERGED))
     verdict = checker.check(heard(town), ended_at=now)
     assert any(p.startswith("I12") for p in verdict.problems)
     acts.acknowledge(Alert.objects.get(), by=cast.TESTS, at=now)

@@ -41,7 +41,7 @@ def test_postgres_crashes_while_messages_are_on_the_wire(
         for _ in range(CRASHES):
             heard = len(receiver.calls)
             town.fail(30)
-            receiver.wait_for(heard + 5)
+            receiver.wait_for(heard + 5, within=180)
             server.crash()
             time.sleep(1.0)
             server.start()

@@ -66,7 +66,7 @@ def test_five_times_every_task_two_beats_and_many_workers(
     changes = list(Monitor.objects.values_list("state_version", flat=True))
     print(f"everything five times: {verdict}; {Result.objects.count()} checks, {Slot.objects.count()} periodic jobs")
     verdict.holds()
-    assert verdict.repeats == 0
+    assert verdict.unprovoked == 0
     assert changes == [3] * SITES, "pending to up, up to down, down to up"
     assert not checker.double_checks(TWICE)
     assert Result.objects.count() <= site.hits <= Result.objects.count() + SITES, "a check was made and thrown away"
@@ -120,5 +120,5 @@ def test_a_worker_whose_clock_is_two_hours_ahead(plant: Plant, receiver: Receive
     ]  # the test itself hurried them
     print(f"clock two hours ahead: {verdict}")
     verdict.holds()
-    assert verdict.repeats == 0
+    assert verdict.unprovoked == 0
     assert not receiver.at(f"/late/{town.clients[0].pk}"), "acknowledged, and yet the next one was told"

@@ -54,7 +54,7 @@ def test_a_bad_message_a_bad_answer_and_a_bad_result(plant: Plant, receiver: Rec
     verdict = checker.check(receiver.calls)
     print(f"poison on the way out: {verdict}")
     verdict.holds()
-    assert verdict.repeats == 0
+    assert verdict.unprovoked == 0
 
 
 @pytest.mark.soak

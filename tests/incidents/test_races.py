@@ -14,7 +14,6 @@ RACES = int(os.environ.get("RACES", "200"))
 TOGETHER = 50  # are opened, and recover in the end, in one go
 
 
-@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_two_hundred_races_between_people_and_the_machine():
     """Whoever comes first, one order stands in the timeline, and what a person resolved the machine does not touch."""

@@ -27,7 +27,7 @@ from tests.monitors.acting_stage import GOOD, PLAN, Place
 from tests.monitors.test_actions import Restarting, container
 from tests.monitors.test_remote_whole import Program, enrolled, until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone, pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 # A supervisor as small as they come: keeps one service running, starts another on SIGHUP, writes down its pid.
 SUPERVISOR = """

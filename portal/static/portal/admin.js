@@ -17,7 +17,7 @@
       }
     }
   };
-  // The boxes are made when the page is ready, and again for each row that is added.
-  addEventListener("load", name);
-  document.addEventListener("formset:added", () => setTimeout(name));
+  // They are made at a moment of the admin's own choosing, and again for each row that is added.
+  name();
+  new MutationObserver(name).observe(document.body, { childList: true, subtree: true });
 })();
