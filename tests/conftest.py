@@ -57,8 +57,8 @@ ONCE = (
 )  # fmt: skip
 # Each waits for most of its time, and takes longest: begun first, the others are done meanwhile.
 LONGEST = (
-    "lab", "regions/test_regions.py", "faults", "portal/test_commands.py", "console/test_demo.py", "monitors/test_install.py",
-    "monitors/test_remote_whole.py", "diagnosis/test_names.py",
+    "lab", "regions/test_regions.py", "faults", "portal/test_accessible.py", "portal/test_commands.py", "console/test_demo.py", "monitors/test_install.py",
+    "monitors/test_remote_whole.py", "incidents/test_races.py", "incidents/test_joining.py", "alerts/test_story.py", "diagnosis/test_names.py",
 )  # fmt: skip
 # One process does them one after the other: they look at one costly thing, or keep several processors busy each.
 TOGETHER = {
@@ -72,14 +72,28 @@ TOGETHER = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whole directories instead of each of their files; the longest come first."""
     for item in items:
-        if any(_place(item).is_relative_to(path) for path in ONCE):
+        if _told_once(item.path):
             item.add_marker(pytest.mark.once)
-    items.sort(key=lambda item: next((n for n, path in enumerate(LONGEST) if _place(item).is_relative_to(path)), len(LONGEST)))  # fmt: skip
+    items.sort(key=_turn)
 
 
-def _place(item: pytest.Item) -> Path:
+def _turn(item: pytest.Item) -> int:
+    place = _place(item.path)
+    return next((n for n, path in enumerate(LONGEST) if place.is_relative_to(path)), len(LONGEST))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is wholly `once` need not even be read for a run that leaves it out: half of all tests are there."""
+    return True if "not once" in config.option.markexpr and _told_once(collection_path) else None
+
+
+def _told_once(path: Path) -> bool:
+    return any(_place(path).is_relative_to(place) for place in ONCE)
+
+
+def _place(path: Path) -> Path:
     here = Path(__file__).parent
-    return item.path.relative_to(here) if item.path.is_relative_to(here) else Path(item.path.name)
+    return path.relative_to(here) if path.is_relative_to(here) else Path(path.name)
 
 
 class ByFile(LoadScopeScheduling):

@@ -80,7 +80,7 @@ class _Fields(HTMLParser):
         form = self.forms[-1] if self.forms else {}
         name = a.get("name", "")
         if tag == "input" and name and (a.get("type") not in ("checkbox", "radio", "submit") or "checked" in a):
-            form.setdefault(name, []).append(a.get("value", "on"))
+            form.setdefault(name, []).append(a.get("value", "on" if a.get("type") in ("checkbox", "radio") else ""))
         self.select = name if tag == "select" else self.select
         if tag == "option" and "selected" in a and self.select:
             form[self.select] = [a.get("value", "")]

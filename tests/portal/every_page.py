@@ -162,13 +162,13 @@ def of_staff(s: SimpleNamespace) -> list[str]:
     )
     published, work = f"/incidents/{s.publication.incident_id}/publication/", f"{page}works/{s.work.pk}/"
     return [
-        *LISTS, *FORMS, *of_clients(s)[len(LISTS) :], "/clients/add/", "/search/?q=shop", "/search/?q=there-is-none", "/alerts/?status=all", "/playbooks/stop/",
+        *LISTS, *FORMS, *of_clients(s)[len(LISTS) :], "/clients/add/", "/probes/add/", "/search/?q=shop", "/search/?q=there-is-none", "/alerts/?status=all",
         f"/monitors/{s.up.pk}/clone/", f"/monitor-templates/{s.template.pk}/", f"/monitor-templates/{s.template.pk}/diff/", f"/incidents/{s.parent.pk}/", f"/incidents/{s.child.pk}/",
         f"{incident}merge/", f"{incident}split/", f"{incident}join/", f"{incident}updates/{s.update.pk}/", "/incidents/group/", published, f"/sla/services/{s.service.pk}/",
         f"/services/{s.service.pk}/", f"/integrations/{s.integration.pk}/rotate/", f"/probes/{s.waiting.pk}/enrol/", f"/probes/{s.probe.pk}/edit/", f"/message-templates/{s.wording.pk}/",
         f"{way}add/", f"{way}{s.reached.pk}/", page, f"{page}edit/", f"{page}readers/", f"{page}components/add/", f"{page}components/{s.part.pk}/", f"{page}groups/{s.group_of_parts.pk}/",
         f"{page}works/add/", work, f"{work}edit/", f"/status-pages/{s.empty.pk}/", f"/playbooks/{s.playbook.pk}/", f"/playbooks/{s.playbook.pk}/edit/", f"/runs/{s.run.pk}/",
-        "/password/change/", "/reauthenticate/", "/logout/", "/security/", "/security/app/", "/security/passkeys/", "/security/passkeys/add/",
+        "/password/change/", "/reauthenticate/", "/logout/",
     ]  # fmt: skip
 
 

@@ -24,7 +24,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 # Pages that need no context; 404 is asked for.
 BROKEN = ("403.html", "403_csrf.html", "429.html", "500.html", "503.html")
-# Of somebody who set up an app.
+# What is asked for within minutes of signing in: by somebody with a password alone, by somebody who set up an app.
+FIRST_STEP = ("/security/", "/security/app/", "/security/passkeys/", "/security/passkeys/add/")
 SECOND_STEP = (
     "/security/",
     "/security/codes/",
@@ -46,7 +47,7 @@ NOT_PAGES = {
     # pressed, then sent on to a page that is here
     "monitor_act", "monitor_diagnose", "monitor_press", "alert_press", "incident_group_into", "incident_ungroup", "incident_postmortem_press", "incident_press", "delivery_retry",
     "channel_test", "channel_press", "policy_press", "silence_cancel", "maintenance_press", "on_call_take_over", "on_call_give_back", "status_group_press", "account_set_password",
-    "playbook_press", "playbook_release", "run_press", "mfa_reauthenticate_webauthn", "mfa_login_webauthn",
+    "playbook_press", "playbook_release", "playbook_stop", "run_press", "mfa_reauthenticate_webauthn", "mfa_login_webauthn",
     # of a passkey, which a browser's own key store must have made
     "mfa_edit_webauthn", "mfa_remove_webauthn",
     # not there once there is an owner; nobody signs up
@@ -162,13 +163,19 @@ def test_every_public_page(installation, chromium):
     reader.leaves()
 
 
+def test_setting_up_a_second_step(installation, chromium):
+    sam = Visitor(chromium, installation, cast.make_owner())
+    sam.tour(FIRST_STEP)
+    sam.leaves()
+
+
 def test_signing_in_by_a_second_step(installation, chromium):
     person, sam = cast.make_staff(), Visitor(chromium, installation)
     an_app.give_app(person)
     an_app.give_codes(person)
     sam.open("/login/")
-    sam.page.get_by_label("E-mail").fill(person.email)
-    sam.page.get_by_label("Password").fill(cast.PASSWORD)
+    sam.page.locator("input[name=login]").fill(person.email)
+    sam.page.locator("input[name=password]").fill(cast.PASSWORD)
     sam.page.keyboard.press("Enter")
     sam.page.wait_for_url("**/login/second-step/")
     sam.looks("/login/second-step/")
