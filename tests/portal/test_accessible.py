@@ -109,6 +109,13 @@ class Visitor:
         """This address answers so, whatever the portal says; style sheets come from the portal."""
         self.page.route(self.base + path, lambda route: route.fulfill(status=200, content_type="text/html", body=html))
 
+    def proves_it(self, path: str, field: str, value: str) -> None:
+        """This page asks first who is there."""
+        self.page.goto(self.base + path)
+        self.page.locator(f"input[name={field}]").fill(value)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_url(f"**{path}")
+
     def looks(self, name: str, **how: Any) -> None:
         """At what stands in the window."""
         self.barriers += axe.look(self.page, name, **how)
@@ -165,6 +172,7 @@ def test_every_public_page(installation, chromium):
 
 def test_setting_up_a_second_step(installation, chromium):
     sam = Visitor(chromium, installation, cast.make_owner())
+    sam.proves_it("/security/app/", "password", cast.PASSWORD)
     sam.tour(FIRST_STEP)
     sam.leaves()
 
@@ -172,16 +180,19 @@ def test_setting_up_a_second_step(installation, chromium):
 def test_signing_in_by_a_second_step(installation, chromium):
     person, sam = cast.make_staff(), Visitor(chromium, installation)
     an_app.give_app(person)
-    an_app.give_codes(person)
+    codes = an_app.give_codes(person)
     sam.open("/login/")
     sam.page.locator("input[name=login]").fill(person.email)
     sam.page.locator("input[name=password]").fill(cast.PASSWORD)
     sam.page.keyboard.press("Enter")
     sam.page.wait_for_url("**/login/second-step/")
     sam.looks("/login/second-step/")
-    sam.page.locator("input[name=code]").fill(an_app.shown())
+    sam.page.locator("input[name=code]").fill(codes[0])
     sam.page.keyboard.press("Enter")
     sam.page.wait_for_selector(".topbar")
+    sam.open("/reauthenticate/code/")
+    sam.looks("/reauthenticate/code/")
+    sam.proves_it("/security/codes/", "code", codes[1])
     sam.tour(SECOND_STEP)
     sam.leaves()
 
@@ -244,6 +255,7 @@ def test_no_page_was_left_out(installation):
         *every_page.of_staff(s),
         *every_page.before_it_is_gone(s),
         *every_page.of_readers(s),
+        *FIRST_STEP,
         *SECOND_STEP,
         "/login/second-step/",
     ]
