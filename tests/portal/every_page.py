@@ -172,6 +172,16 @@ def of_staff(s: SimpleNamespace) -> list[str]:
     ]  # fmt: skip
 
 
+def each_kind(s: SimpleNamespace) -> list[str]:
+    """Of those, one of each kind: what differs most in its shapes and colours."""
+    return [
+        "/", "/monitors/", f"/monitors/{s.down.pk}/", f"/monitors/{s.host.pk}/", f"/monitors/{s.boxes.pk}/", f"/alerts/{s.alert.pk}/", f"/incidents/{s.incident.pk}/", "/deliveries/",
+        f"/diagnoses/{s.diagnosis.pk}/", f"/on-call/{s.schedule.pk}/", f"/escalation-policies/{s.policy.pk}/edit/", "/channels/", f"/contacts/{s.contact.pk}/", f"/clients/{s.client.pk}/",
+        f"/status-pages/{s.page.pk}/", f"/status-pages/{s.page.pk}/edit/", f"/sla/{s.client.pk}/{s.month:%Y-%m}/", f"/probes/{s.probe.pk}/network/", f"/runs/{s.run.pk}/", "/approvals/",
+        "/monitors/add/", f"/incidents/{s.incident.pk}/postmortem/edit/",
+    ]  # fmt: skip
+
+
 def before_it_is_gone(s: SimpleNamespace) -> list[str]:
     """Questions before something ends; all of them are one template."""
     page = f"/status-pages/{s.page.pk}/"
@@ -215,6 +225,6 @@ def of_readers(s: SimpleNamespace) -> list[str]:
 def of_the_desk(s: SimpleNamespace) -> list[str]:
     """The admin: its front page, lists, forms, and a question."""
     return [
-        "/admin/", "/admin/monitors/monitor/", f"/admin/monitors/monitor/{s.up.pk}/change/", "/admin/alerts/alert/", f"/admin/alerts/alert/{s.alert.pk}/change/",
-        "/admin/portal/auditentry/", "/admin/portal/client/add/", f"/admin/alerts/channel/{s.theirs.pk}/change/", f"/admin/portal/client/{s.client.pk}/delete/",
+        "/admin/alerts/alert/", f"/admin/alerts/channel/{s.theirs.pk}/change/", "/admin/", "/admin/monitors/monitor/", f"/admin/monitors/monitor/{s.up.pk}/change/",
+        f"/admin/alerts/alert/{s.alert.pk}/change/", "/admin/portal/auditentry/", "/admin/portal/client/add/", f"/admin/portal/client/{s.client.pk}/delete/",
     ]  # fmt: skip

@@ -132,9 +132,16 @@ class Visitor:
         assert not self.barriers, axe.told(self.barriers)
 
 
-def test_every_page_of_our_own_staff(installation, chromium):
+def test_a_page_of_each_kind(installation, chromium):
     sam = Visitor(chromium, installation, cast.make_owner())
-    sam.tour(every_page.of_staff(installation))
+    sam.tour(every_page.each_kind(installation))
+    sam.leaves()
+
+
+@pytest.mark.soak
+def test_every_other_page_of_our_own_staff(installation, chromium):
+    sam, seen = Visitor(chromium, installation, cast.make_owner()), every_page.each_kind(installation)
+    sam.tour([path for path in every_page.of_staff(installation) if path not in seen])
     sam.leaves()
 
 
@@ -206,9 +213,10 @@ def test_what_is_said_when_a_page_cannot_be_shown(installation, chromium):
     reader.leaves()
 
 
-def test_the_administration(installation, chromium):
+@pytest.mark.parametrize("pages", [slice(2), pytest.param(slice(2, None), marks=pytest.mark.soak)])
+def test_the_administration(installation, chromium, pages):
     sam = Visitor(chromium, installation, cast.make_owner())
-    sam.tour(every_page.of_the_desk(installation))
+    sam.tour(every_page.of_the_desk(installation)[pages])
     sam.leaves()
 
 
@@ -239,8 +247,8 @@ def test_on_a_phone_what_is_opened_by_night(installation, chromium):
     s = installation
     sam = Visitor(chromium, s, cast.make_owner(), PHONE)
     paths = (
-        "/", "/alerts/", f"/alerts/{s.alert.pk}/", f"/incidents/{s.incident.pk}/", f"/monitors/{s.down.pk}/", f"/diagnoses/{s.diagnosis.pk}/", f"/on-call/{s.schedule.pk}/",
-        "/monitors/", "/silences/add/", "/deliveries/", f"/status/{s.page.slug}/", f"/status/{s.page.slug}/subscribe/", "/admin/",
+        "/", f"/alerts/{s.alert.pk}/", f"/incidents/{s.incident.pk}/", f"/monitors/{s.down.pk}/", f"/diagnoses/{s.diagnosis.pk}/", f"/on-call/{s.schedule.pk}/", "/silences/add/",
+        f"/status/{s.page.slug}/", f"/status/{s.page.slug}/subscribe/", f"/runs/{s.run.pk}/",
     )  # fmt: skip
     sam.tour(paths, themes=[axe.LIGHT])
     sam.open("/")
@@ -252,6 +260,7 @@ def test_on_a_phone_what_is_opened_by_night(installation, chromium):
 def test_no_page_was_left_out(installation):
     s = installation
     shown = [
+        *every_page.each_kind(s),
         *every_page.of_staff(s),
         *every_page.before_it_is_gone(s),
         *every_page.of_readers(s),
