@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from alerts import engine as alerting
 from alerts import facts as around_alerts
@@ -128,6 +128,8 @@ def settle(run: Run, playbook: Playbook, alert: Alert, at: datetime) -> None:
     records.close_alerts(run, [records.CAPPED], at)
     if run.mode == Mode.DRY_RUN:
         records.move(run, RunState.DRY_RUN, at, "Every gate has passed; in dry run it only says what it would do.")
+        # What would have been done can be looked at: enough of these, and asking people is offered as the next mode.
+        Playbook.objects.filter(pk=playbook.pk).update(verified_in_a_row=F("verified_in_a_row") + 1)
     elif run.mode == Mode.AUTOMATIC:
         records.move(run, RunState.APPROVED, at, "Every gate has passed; it acts by itself.", decided_at=at)
         bells.ring_on_commit(bells.ACT)

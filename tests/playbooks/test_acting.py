@@ -66,6 +66,7 @@ def test_in_dry_run_it_only_says_what_it_would_do(bell):
     s.explained()
     run = only_run()
     assert run.state == "dry_run" and run.acted_at is None and run.plan and not bell
+    assert Playbook.objects.get().verified_in_a_row == 1, "enough of these, and asking people is offered"
 
 
 def test_automatic_acts_without_anybody(bell):

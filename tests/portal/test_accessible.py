@@ -139,9 +139,10 @@ def test_a_page_of_each_kind(installation, chromium):
 
 
 @pytest.mark.soak
-def test_every_other_page_of_our_own_staff(installation, chromium):
+@pytest.mark.parametrize("third", range(3))  # none may take so long that a busy machine gives it up
+def test_every_other_page_of_our_own_staff(installation, chromium, third):
     sam, seen = Visitor(chromium, installation, cast.make_owner()), every_page.each_kind(installation)
-    sam.tour([path for path in every_page.of_staff(installation) if path not in seen])
+    sam.tour([path for path in every_page.of_staff(installation) if path not in seen][third::3])
     sam.leaves()
 
 
@@ -260,7 +261,6 @@ def test_on_a_phone_what_is_opened_by_night(installation, chromium):
 def test_no_page_was_left_out(installation):
     s = installation
     shown = [
-        *every_page.each_kind(s),
         *every_page.of_staff(s),
         *every_page.before_it_is_gone(s),
         *every_page.of_readers(s),
