@@ -107,7 +107,9 @@ def _failing(f: Facts) -> Gate:
     if f.alert_open is None or f.state is None:
         return Gate("still_failing", False, UNSURE)
     if not f.alert_open:
-        return Gate("still_failing", False, f"There is no open alert (any more); the monitor is {f.state}.", {"state": f.state})
+        return Gate(
+            "still_failing", False, f"There is no open alert (any more); the monitor is {f.state}.", {"state": f.state}
+        )
     ok = f.state in ("down", "degraded")
     return Gate("still_failing", ok, f"The monitor is {f.state}.", {"state": f.state})
 
