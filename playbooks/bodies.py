@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q, QuerySet
 from rest_framework import serializers
 
 from monitors.models import Monitor
@@ -11,8 +12,22 @@ from playbooks import engine, step_settings
 from playbooks.models import Approval, Brake, Playbook, Run, RunStep, Step
 from portal.api.serializers import OwnRow, TenantSerializer
 from portal.models import User
+from portal.tenancy import viewer_of
 
 TRIGGER = ("events", "scopes", "tags")
+
+
+class ApproverId(serializers.PrimaryKeyRelatedField):
+    """Whom the caller may name: our people anybody of ours or the clients', a client's people their own and who is named already."""
+
+    def get_queryset(self) -> QuerySet[User]:
+        viewer = viewer_of(self.context["request"])
+        if viewer.sees_all:
+            return User.objects.filter(is_active=True, memberships__isnull=False).distinct()
+        row = getattr(self.root, "instance", None)
+        theirs = Q(memberships__client__in=viewer.client_ids)
+        named = Q(pk__in=row.approvers.values("pk")) if isinstance(row, Playbook) else Q(pk=None)
+        return User.objects.filter(theirs | named, is_active=True).distinct()
 
 
 class TriggerSerializer(serializers.Serializer):
@@ -53,9 +68,7 @@ class PlaybookSerializer(TenantSerializer):
     trigger = TriggerSerializer(source="*", required=False)
     verdict_layers = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=20)
     steps = StepSerializer(many=True, required=False)
-    approver_ids = serializers.PrimaryKeyRelatedField(
-        many=True, required=False, source="approvers", queryset=User.objects.filter(is_active=True)
-    )
+    approver_ids = ApproverId(many=True, required=False, source="approvers", queryset=User.objects.none())
     mode = serializers.ChoiceField(choices=engine.LADDER, required=False)
     totp = serializers.CharField(max_length=12, required=False, write_only=True)
     offered_mode = serializers.SerializerMethodField(

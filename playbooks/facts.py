@@ -85,13 +85,15 @@ def _per_target(targets: Sequence[str], at: datetime, run: Run | None) -> dict[s
 
 def _busy(targets: Sequence[str], run: Run | None) -> list[str]:
     rows = RunTarget.objects.filter(key__in=list(targets), active=True)
-    return list((rows.exclude(run=run) if run else rows).order_by("key").values_list("key", flat=True))
+    keys = (rows.exclude(run=run) if run else rows).order_by("key").values_list("key", flat=True)
+    return [key.partition("/")[2] for key in keys]
 
 
 def brakes(playbook: Playbook, client: int | None) -> tuple[str, ...]:
-    """The kill switches that are on for this playbook, as sentences."""
+    """The kill switches that are on for this playbook, as sentences. Clients read them with the run's gates, so why everything was
+    stopped, which may speak of others, is said on the playbooks' page only."""
     scopes = {"all", f"playbook:{playbook.pk}", f"client:{client}", f"client:{playbook.client_id}"}
-    return tuple(f"{row} by {row.by}: {row.reason}"[:300] for row in Brake.objects.filter(scope__in=scopes).select_related("client", "playbook").order_by("pk"))  # fmt: skip
+    return tuple((f"{row}." if row.scope == "all" else f"{row} by {row.by}: {row.reason}")[:300] for row in Brake.objects.filter(scope__in=scopes).select_related("client", "playbook").order_by("pk"))  # fmt: skip
 
 
 def _worked_on(monitor: Monitor | None, alert: Alert | None) -> str:

@@ -17,6 +17,8 @@ from playbooks.models import Step as StepRow
 from playbooks.steps.base import Step
 from portal.secrets import CannotOpen
 
+LONGEST_KEY = 300  # characters, as RunTarget.key
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -33,6 +35,12 @@ class Plan:
     def problems(self) -> list[str]:
         """Why it could not be carried out now."""
         return [f"Step {e['order']}: {e['problem']}" for e in self.entries if e["problem"]]
+
+
+def key_of(client: int | None, target: str) -> str:
+    """What a target is counted and locked by: a client's own, so that nobody uses up or blocks another's repairs."""
+    key = f"{client or 0}/{target}"
+    return key if len(key) <= LONGEST_KEY else f"{key[:200]}#{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def opened(row: StepRow) -> Step:

@@ -6,6 +6,7 @@ judged again, under one lock, when the run is about to act (`playbooks/beginning
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,15 +57,25 @@ def wants(playbook: Playbook, alert: Alert, known: alerting.Facts) -> bool:
 def consider(alerts: Sequence[Alert], at: datetime) -> list[Run]:
     """Runs for alerts that were opened, or whose cause is known now. In their transaction."""
     records.in_transaction()
+    pairs = matching(alerts)
+    if not pairs:
+        return []
+    known = Run.objects.filter(alert__in=[a for _, a in pairs], undoes=None, requested_by="")
+    states = {
+        (playbook, alert): (pk, state)
+        for pk, playbook, alert, state in known.values_list("pk", "playbook_id", "alert_id", "state")
+    }
+    waiting = Run.objects.filter(state=RunState.BLOCKED, playbook__in={p.pk for p, _ in pairs})
+    blocked = Counter(waiting.order_by().values_list("playbook_id", flat=True))
     found = []
-    for playbook, alert in matching(alerts):
-        run = Run.objects.filter(playbook=playbook, alert=alert, undoes=None, requested_by="").first()
-        if run is not None:
-            if run.state == RunState.BLOCKED:
-                found.append(reconsider(run.pk, at))
-            continue
-        if Run.objects.filter(playbook=playbook, state=RunState.BLOCKED).count() < MOST_BLOCKED:
-            found.append(propose(playbook, alert, at))
+    for playbook, alert in pairs:
+        pk, state = states.get((playbook.pk, alert.pk), (None, ""))
+        if pk is not None:
+            found.append(reconsider(pk, at) if state == RunState.BLOCKED else None)
+        elif blocked[playbook.pk] < MOST_BLOCKED:
+            run = propose(playbook, alert, at)
+            blocked[playbook.pk] += run.state == RunState.BLOCKED
+            found.append(run)
     return [run for run in found if run is not None]
 
 
@@ -89,9 +100,15 @@ def made(playbook: Playbook, monitor: Monitor | None, alert: Alert | None, at: d
     )  # fmt: skip
     run.plan_hash = plans.digest_of(run)
     run.save()
-    RunStep.objects.bulk_create(RunStep(run=run, order=e["order"], kind=e["kind"]) for e in plan.entries)
-    RunTarget.objects.bulk_create(RunTarget(run=run, key=key) for key in plan.targets)
+    spread(run)
     return run
+
+
+def spread(run: Run) -> None:
+    """A row for each step of its plan, and for each thing that it would touch."""
+    RunStep.objects.bulk_create(RunStep(run=run, order=e["order"], kind=e["kind"]) for e in run.plan)
+    keys = dict.fromkeys(plans.key_of(run.client_id, target) for target in plans.Plan(run.plan).targets)
+    RunTarget.objects.bulk_create(RunTarget(run=run, key=key) for key in keys)
 
 
 def judged(run: Run, playbook: Playbook, alert: Alert | None, at: datetime) -> list[engine.Gate]:
@@ -200,8 +217,7 @@ def _renew(run: Run, playbook: Playbook, alert: Alert) -> None:
     run.save()
     run.steps.all().delete()
     run.targets.all().delete()
-    RunStep.objects.bulk_create(RunStep(run=run, order=e["order"], kind=e["kind"]) for e in run.plan)
-    RunTarget.objects.bulk_create(RunTarget(run=run, key=k) for k in plans.Plan(run.plan).targets)
+    spread(run)
 
 
 def verdict_changed(alerts: Sequence[Alert], at: datetime) -> None:

@@ -18,7 +18,7 @@ from alerts import filters
 from alerts.models import Alert
 from monitors.models import Monitor
 from playbooks import engine, plans, proposing, records, step_settings
-from playbooks.models import Brake, Mode, Playbook, Run, RunState, RunStep, RunTarget, Step
+from playbooks.models import Brake, Mode, Playbook, Run, RunState, Step
 from playbooks.models.run import OPEN
 from portal import audit, mfa
 from portal import services as ground
@@ -156,9 +156,10 @@ def _approvers(
     if not named:
         return
     able = set(proposing.able_to_approve(client).filter(pk__in=[u.pk for u in named]).values_list("pk", flat=True))
-    strangers = [str(u) for u in named if u.pk not in able]
-    if strangers and given is not None:
-        complaints["approver_ids"] = f"{', '.join(strangers[:3])} may not approve: an owner or staff member, or the client's admin or approver, may."  # fmt: skip
+    if len(able) < len({u.pk for u in named}) and given is not None:
+        complaints["approver_ids"] = (
+            "Somebody of these may not approve: name owners or staff, or the client's admins or approvers."
+        )
     elif isinstance(required, int) and len(able) < required:
         complaints["approvals_required"] = f"{required} approvals are required, but only {len(able)} people are named."
 
@@ -285,8 +286,7 @@ def put_back(run: Run, *, by: Actor, at: datetime) -> Run:
         )  # fmt: skip
         back.plan_hash = plans.digest_of(back)
         back.save()
-        RunStep.objects.bulk_create(RunStep(run=back, order=e["order"], kind=e["kind"]) for e in plan.entries)
-        RunTarget.objects.bulk_create(RunTarget(run=back, key=key) for key in plan.targets)
+        proposing.spread(back)
         proposing.ask(back, playbook, None, at)
         return back
 

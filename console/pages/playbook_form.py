@@ -318,13 +318,17 @@ def _save(request: HttpRequest, row: Playbook | None, head: PlaybookForm, steps:
     values = head.values()
     if row is None:
         visit.require(request, WRITE, values["client"].pk if values.get("client") else None)
+    chosen = list(values.pop("approvers"))
+    if row is not None:  # whom the visitor cannot see was not unticked
+        field: Any = head.fields["approvers"]
+        chosen += list(row.approvers.exclude(pk__in=field.queryset.values("pk")))
     try:
         return services.save_playbook(
             row,
             by=Actor.of(request),
             at=database_now(),
             steps=[s.step() for s in steps],
-            approvers=list(values.pop("approvers")),
+            approvers=chosen,
             **values,
         )
     except ValidationError as error:

@@ -91,11 +91,12 @@ def _shown(
         for g in gates
         if not g["passed"]
     )
+    plan = plans.of(row)
     context = {
-        "row": row, "tone": TONES[row.mode], "plan": plans.of(row), "may": viewer.may(WRITE, row.client_id), "offered": offer(row),
+        "row": row, "tone": TONES[row.mode], "plan": plan, "may": viewer.may(WRITE, row.client_id), "offered": offer(row),
         "record": [(word.replace("_", " "), n) for word, n in record.most_common()], "held": held.most_common(), "runs": list(runs.order_by("-pk")[:20]),
         "approvers": list(row.approvers.all()), "trial": trial, "mode": mode, "past": past, "brake": getattr(row, "brake", None),
-        "signer": signing.public_key() if any(e["kind"] in ("restart", "script") for e in plans.of(row).entries) and viewer.msp_role else "",
+        "signer": signing.public_key() if any(e["kind"] in ("restart", "script") for e in plan.entries) and viewer.msp_role else "",
     }  # fmt: skip
     return visit.show(request, "console/playbook.html", context, status=status)
 

@@ -144,3 +144,18 @@ def test_looking_back_says_how_often_it_would_have_acted():
     found = answer.json()
     assert found["matched"] == 1 and found["fired"] + sum(found["blocked"].values()) == 1
     assert timedelta(days=found["days"]) == timedelta(days=30)
+
+
+def test_globex_neither_holds_up_nor_learns_of_acmes_repairs():
+    """The same target, named by another client, is another target; a stranger's id has the words of one that does not exist."""
+    _, run = awaiting()
+    acting.playbook(client=cast.globex())
+    assert {key.partition("/")[0] for key in run.targets.values_list("key", flat=True)} == {str(cast.acme().pk)}
+    mallory, alice = cast.api(cast.mallory()), cast.alice()
+    body = {"name": "Mine", "steps": [{"kind": "wait", "config": {"seconds": 1}}]}
+    said = [
+        mallory.post("/api/v1/playbooks", {**body, "approver_ids": [pk]}, format="json") for pk in (alice.pk, 10**6)
+    ]
+    assert [a.status_code for a in said] == [400, 400]
+    assert said[0].content.decode().replace(str(alice.pk), "N") == said[1].content.decode().replace(str(10**6), "N")
+    assert alice.email not in said[0].content.decode()
