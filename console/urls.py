@@ -9,6 +9,7 @@ from rest_framework.permissions import AllowAny
 from alerts import compatible
 from alerts.api import inbound
 from console import api
+from console.mcp.view import Mcp
 from console.pages import urls as pages
 from statuspages.api import CompatiblePage
 from statuspages.incident_api import Incidents
@@ -35,6 +36,7 @@ urlpatterns = [
         CompatiblePage.as_view({"post": "publish_incident"}),
         name="compatible-page-incident",
     ),
+    re_path(r"^mcp/?\Z", Mcp.as_view(), name="mcp"),
     re_path(r"^api/schema/?\Z", schema, name="api-schema"),
     re_path(r"^api/docs/?\Z", docs, name="api-docs"),
     *pages.urlpatterns,

@@ -6,8 +6,10 @@ import logging
 import re
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -37,6 +39,48 @@ class RequestId:
         return response
 
 
+class CallersAddress:
+    """Who really calls: behind proxies named in TRUSTED_PROXIES, REMOTE_ADDR becomes the address that they saw."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.TRUSTED_PROXIES:
+            peer, forwarded = request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", "")
+            request.META["REMOTE_ADDR"] = callers_address(peer, forwarded, settings.TRUSTED_PROXIES)
+        return self.get_response(request)
+
+
+def callers_address(peer: str, forwarded: str, proxies: Iterable[IPv4Network | IPv6Network]) -> str:
+    """The last address of X-Forwarded-For that no proxy of ours has; what a caller wrote before it is not believed.
+
+    `peer` is who connected ("" by a Unix socket, which only this machine reaches).
+    """
+    proxies, at = tuple(proxies), peer
+    for hop in reversed(forwarded.split(",")):
+        if at and not any(ip_address(at) in network for network in proxies):
+            break
+        seen = _without_port(hop.strip())
+        if not seen:
+            break
+        at = seen
+    return at
+
+
+def _without_port(text: str) -> str:
+    """The address in 192.0.2.1, 192.0.2.1:443, 2001:db8::1 or [2001:db8::1]:443; "" for anything else."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return ""
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
 class Unavailable:
     """The database is away: 503 with Retry-After, in the caller's language (page or API), instead of a trace."""
 
@@ -60,7 +104,7 @@ class Unavailable:
     def answer(self, request: HttpRequest) -> HttpResponse:
         """503, to be tried again in 5 s."""
         log.error("the database did not answer %s %s", request.method, request.path)
-        if request.path.startswith(("/api/", "/v2/", "/hooks/", "/probe/", "/ping/", "/healthz", "/readyz")):
+        if request.path.startswith(("/api/", "/v2/", "/hooks/", "/probe/", "/ping/", "/mcp", "/healthz", "/readyz")):
             response: HttpResponse = api_error(
                 503, "unavailable", "The database is not answering; try again in a few seconds."
             )
