@@ -43,11 +43,13 @@ from console.pages import (
     site_new,
     status_urls,
     triggers,
+    wallboard,
 )
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("search/", search.search, name="search"),
+    path("wallboard/", wallboard.wallboard, name="wallboard"),
     path("monitors/", monitor_list.monitor_list, name="monitors"),
     path("monitors/add/", monitor_form.add, name="monitor_add"),
     path("monitors/several/", monitor_bulk.several, name="monitor_several"),

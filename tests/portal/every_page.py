@@ -175,7 +175,7 @@ def of_staff(s: SimpleNamespace) -> list[str]:
 def each_kind(s: SimpleNamespace) -> list[str]:
     """Of those, one of each kind: what differs most in its shapes and colours."""
     return [
-        "/", "/monitors/", f"/monitors/{s.down.pk}/", f"/monitors/{s.host.pk}/", f"/monitors/{s.boxes.pk}/", f"/alerts/{s.alert.pk}/", f"/incidents/{s.incident.pk}/", "/deliveries/",
+        "/", "/wallboard/", "/monitors/", f"/monitors/{s.down.pk}/", f"/monitors/{s.host.pk}/", f"/monitors/{s.boxes.pk}/", f"/alerts/{s.alert.pk}/", f"/incidents/{s.incident.pk}/", "/deliveries/",
         f"/diagnoses/{s.diagnosis.pk}/", f"/on-call/{s.schedule.pk}/", f"/escalation-policies/{s.policy.pk}/edit/", "/channels/", f"/contacts/{s.contact.pk}/", f"/clients/{s.client.pk}/",
         f"/status-pages/{s.page.pk}/", f"/status-pages/{s.page.pk}/edit/", f"/sla/{s.client.pk}/{s.month:%Y-%m}/", f"/probes/{s.probe.pk}/network/", f"/runs/{s.run.pk}/", "/approvals/",
         "/monitors/add/", f"/incidents/{s.incident.pk}/postmortem/edit/",

@@ -143,6 +143,8 @@
     k: () => move(-1),
     "?": () => { const help = document.getElementById("keys"); if (help && !help.open) help.showModal(); },
   };
+  // `g` and one of these.
+  const places = { o: "/", m: "/monitors/", a: "/alerts/", i: "/incidents/", c: "/clients/", d: "/deliveries/", p: "/approvals/", w: "/wallboard/" };
   let leader = 0;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat && event.key === "a") return;
@@ -151,7 +153,7 @@
       return;
     }
     if (event.key === "g") { leader = Date.now(); return; }
-    if (event.key === "o" && Date.now() - leader < 1200) { event.preventDefault(); location.assign("/"); return; }
+    if (Date.now() - leader < 1200 && places[event.key]) { event.preventDefault(); location.assign(places[event.key]); return; }
     leader = 0;
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
   });
