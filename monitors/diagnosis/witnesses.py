@@ -10,6 +10,8 @@ from .scene import Scene, View
 from .whereabouts import Place, Whereabouts
 from .wording import age, hop, safe
 
+ENOUGH_BESIDE = 16  # packets without a loss: one in three lost would show in all but two of a thousand
+
 
 def ends(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
     """Packets end somewhere: which layer is that?"""
@@ -45,7 +47,7 @@ def ends(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
         yield Clue("server", ANY, -2.0, text, slugs=slugs)
     elif watched and not failing and not site_private(scene):
         text = f"{watched} {'monitor' if watched == 1 else 'monitors'} of other addresses at the same site {'is' if watched == 1 else 'are'} well"
-        yield Clue("client_network", ANY, -6.0 if watched > 1 else -4.0, text, slugs=slugs)
+        yield Clue("client_network", ANY, -6.0, text, slugs=slugs)
     if told and any(one.said in ("host", "net") for one in told):
         one = next(one for one in told if one.said in ("host", "net"))
         word = "host unreachable" if one.said == "host" else "network unreachable"
@@ -93,6 +95,11 @@ def loss(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
             layer, cause = "transit", "one_way_loss"
         elif layer == "client_network" and not everywhere:
             layer = "transit"
+        elif layer == "server" and (beside := [view for view in scene.seeing if _clean_beside(view)]):
+            # The machine gives and takes every packet where nothing stands between: it is the way out of its network.
+            layer, cause = "transit", "one_way_loss"
+            text = f"on its own network all of {sum(view.passed for view in beside)} packets come back"
+            yield Clue("server", ANY, -3.0, text, slugs=tuple(view.slug for view in beside))
         elif layer == "server":
             cause = "loss_at_host"
             if scene.site_dark:  # others at other addresses suffer too: it is what they share
@@ -106,6 +113,14 @@ def loss(scene: Scene, where: Whereabouts) -> Iterator[Clue]:
         if cause == "one_way_loss":
             words = "every hop on the way answers, only what comes from the target gets lost"
         yield Clue(layer, cause, strength * min(1.0, place.share + 0.15), words, place.share > 0.5 and where.evidence > 8, slugs, place)  # fmt: skip
+
+
+def _clean_beside(view: View) -> bool:
+    """Does a probe on the target's own network get every packet back, and enough of them to tell?"""
+    if not (view.private and part(view.battery.get("own")).get("target_on_lan")) or view.passed < ENOUGH_BESIDE:
+        return False
+    ends = [path.steps[-1] for path in view.paths if path.reached]
+    return view.ping[0] == view.ping[1] and view.tries[0] == view.tries[1] and all(end.got == end.sent for end in ends)
 
 
 def _only_tcp(view: View) -> bool:
@@ -262,8 +277,11 @@ def neighbours(scene: Scene) -> Iterator[Clue]:
         ("same_probe", "probe", (), "other monitors of the same probe"),
         ("same_dns", "dns", (), "other monitors with the same name servers"),
     )
+    elsewhere, dark = scene.beside
     for key, layer, less, words in table:
         watched, failing = scene.around.get(key, (0, 0))
+        if key == "same_site" and failing and elsewhere and not dark:
+            continue  # all that fail stand at the target's own address: that says nothing of what is before it
         if watched < 2 and not (watched and key in ("same_address", "same_host", "same_site")):
             continue
         share = failing / watched

@@ -229,6 +229,59 @@ def test_several_machines_of_a_site_do_not_die_at_once():
     assert judge(evidence)["layer"] == "client_network"
 
 
+def test_an_edge_that_still_serves_another_machine_is_not_dead():
+    """Five monitors of the dark machine fail; one of the machine beside it was checked just now, and is well."""
+    for seed in range(4):
+        evidence, _ = invent(seed, "edge_dead", missing=0.0, places=4, private=False)
+        assert judge(evidence)["layer"] == "client_network"
+        around(same_site=(6, 5), same_address=(5, 5))(evidence)
+        told = judge(evidence)
+        assert told["layer"] != "client_network" or told["confidence"] <= 0.5, told["summary"]
+
+
+def lossy_at_the_end(inside: Tweak, seed: int) -> dict[str, Any]:
+    """From everywhere outside the target gets or gives two of three packets, and every hop before it all."""
+    evidence, _ = invent(seed, "http_5xx", missing=0.0, places=4, private=True)
+    evidence["monitor"].update(kind="icmp", tls=False)
+    evidence["failure"] = {"error_class": "loss", "message": "33 % of the packets were lost"}
+    evidence["batteries"] = [one for one in evidence["batteries"] if one["private"] or one.get("paths")]
+    for battery in evidence["batteries"]:
+        beside, address = battery["private"], battery["target"]["address"]
+        got = 9 if beside else 6
+        for name in ("http", "tls", "connect", "size"):
+            battery[name] = {"status": "not_run", "why": "the monitor pings"}
+        battery["check"] = {"status": "up"} if beside else {"status": "degraded", "error_class": "loss"}
+        battery["ping"] = {"status": "ok", "sent": 9, "got": got, "rtt_ms": [9.0] * got}
+        before = [] if beside else battery["paths"][0]["hops"][:-1]
+        for hop in before:
+            hop.update(sent=9, got=9, rtt_ms=[5.0] * 9)
+        end = {
+            "ttl": len(before) + 1,
+            "address": address,
+            "sent": 9,
+            "got": got,
+            "rtt_ms": [9.0] * got,
+            "said": "reply",
+        }
+        battery["paths"] = [{"proto": "icmp", "status": "ok", "address": address, "reached": True, "rounds": 9, "hops": [*before, end]}]  # fmt: skip
+        if beside:
+            battery["own"].update(target_on_lan=True, arp="complete")
+            inside(battery)
+    return evidence
+
+
+def test_a_machine_that_loses_nothing_on_its_own_network_is_not_what_loses_packets():
+    def too(battery: dict[str, Any]) -> None:
+        battery["ping"].update(got=5)
+        battery["paths"][0]["hops"][0].update(got=6, rtt_ms=[0.1] * 6)
+
+    blamed = [seed for seed in range(8) if judge(lossy_at_the_end(too, seed))["cause"] == "loss_at_host"]
+    assert len(blamed) >= 3, "it loses there too"
+    for seed in blamed:
+        told = judge(lossy_at_the_end(nothing, seed))
+        assert (told["layer"], told["cause"]) == ("transit", "one_way_loss"), told["summary"]
+
+
 def test_a_dead_switch_takes_the_private_probe_with_it():
     evidence, _ = invent(1, "server_dead", missing=0.0, places=3, private=True)
     for battery in evidence["batteries"]:
