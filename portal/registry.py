@@ -26,6 +26,7 @@ class NavigationItem:
 navigation: list[NavigationItem] = []
 badges: list[Callable[[Viewer], dict[str, int]]] = []
 on_call: list[Callable[[Viewer], list[str]]] = []
+guides: list[Callable[[str], tuple[str, str] | None]] = []
 metrics: list[Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]]] = []
 metric_help: dict[str, tuple[str, str]] = {}
 
@@ -48,6 +49,12 @@ def add_on_call(source: Callable[[Viewer], list[str]]) -> None:
     """A source of the names of who is on call now, as far as the viewer may know: for every page's top."""
     if source not in on_call:
         on_call.append(source)
+
+
+def add_guides(source: Callable[[str], tuple[str, str] | None]) -> None:
+    """A source of (address, title) of the guide that belongs to a page's address: for every page's foot."""
+    if source not in guides:
+        guides.append(source)
 
 
 def add_metrics(

@@ -258,5 +258,8 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": env.choice("LOG_FORMAT", ("json", "plain"), "plain")}
     },
     "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
-    "loggers": {"watchkeeper": {"level": env.text("LOG_LEVEL", "INFO").upper()}},
+    "loggers": {
+        "watchkeeper": {"level": env.text("LOG_LEVEL", "INFO").upper()},
+        "waitress.queue": {"level": "ERROR"},  # it warns at each request that waits for a thread, when there is least time for it
+    },
 }

@@ -23,6 +23,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "problems": lambda: counts().get("problems", 0),
         "on_call": functools.cache(lambda: on_call(viewer)),
         "viewer": viewer,
+        "guide_link": lambda: next(filter(None, (source(request.path) for source in registry.guides)), None),
         "portal_name": "Watchkeeper",
         "base_url": settings.BASE_URL,
     }

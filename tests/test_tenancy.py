@@ -422,6 +422,7 @@ OPEN = {
     "hooks/twilio/voice/{token}/": "signed for one delivery, and Twilio's signature is checked",
     "hooks/twilio/status/{delivery}/{attempt}/": "Twilio's signature is checked",
     "api/v1/on-call-schedules/{pk}/feed.ics": "the feed's own revocable secret is asked for; without it 404 for everybody",
+    "help/{name}/": "the guides are the same for everybody who is signed in",
     "setup/{token}/": "the parameter is a one-time secret",
     "invite/{token}/": "the parameter is a one-time secret",
     "ping/{code}": "the monitor's unguessable ping code",

@@ -16,6 +16,7 @@ from console.pages import (
     deliveries,
     diagnosis,
     discovery,
+    help,
     incident,
     incident_urls,
     integrations,
@@ -49,6 +50,8 @@ from console.pages import (
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("search/", search.search, name="search"),
+    path("help/", help.index, name="help"),
+    path("help/<slug:name>/", help.guide, name="guide"),
     path("wallboard/", wallboard.wallboard, name="wallboard"),
     path("monitors/", monitor_list.monitor_list, name="monitors"),
     path("monitors/add/", monitor_form.add, name="monitor_add"),

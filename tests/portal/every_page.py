@@ -168,14 +168,14 @@ def of_staff(s: SimpleNamespace) -> list[str]:
         f"/services/{s.service.pk}/", f"/integrations/{s.integration.pk}/rotate/", f"/probes/{s.waiting.pk}/enrol/", f"/probes/{s.probe.pk}/edit/", f"/message-templates/{s.wording.pk}/",
         f"{way}add/", f"{way}{s.reached.pk}/", page, f"{page}edit/", f"{page}readers/", f"{page}components/add/", f"{page}components/{s.part.pk}/", f"{page}groups/{s.group_of_parts.pk}/",
         f"{page}works/add/", work, f"{work}edit/", f"/status-pages/{s.empty.pk}/", f"/playbooks/{s.playbook.pk}/", f"/playbooks/{s.playbook.pk}/edit/", f"/runs/{s.run.pk}/",
-        "/password/change/", "/reauthenticate/", "/logout/",
+        "/password/change/", "/reauthenticate/", "/logout/", "/wallboard/", "/help/", "/help/on-call/",
     ]  # fmt: skip
 
 
 def each_kind(s: SimpleNamespace) -> list[str]:
     """Of those, one of each kind: what differs most in its shapes and colours."""
     return [
-        "/", "/wallboard/", "/monitors/", f"/monitors/{s.down.pk}/", f"/monitors/{s.host.pk}/", f"/monitors/{s.boxes.pk}/", f"/alerts/{s.alert.pk}/", f"/incidents/{s.incident.pk}/", "/deliveries/",
+        "/", "/monitors/", f"/monitors/{s.down.pk}/", f"/monitors/{s.host.pk}/", f"/monitors/{s.boxes.pk}/", f"/alerts/{s.alert.pk}/", f"/incidents/{s.incident.pk}/", "/deliveries/",
         f"/diagnoses/{s.diagnosis.pk}/", f"/on-call/{s.schedule.pk}/", f"/escalation-policies/{s.policy.pk}/edit/", "/channels/", f"/contacts/{s.contact.pk}/", f"/clients/{s.client.pk}/",
         f"/status-pages/{s.page.pk}/", f"/status-pages/{s.page.pk}/edit/", f"/sla/{s.client.pk}/{s.month:%Y-%m}/", f"/probes/{s.probe.pk}/network/", f"/runs/{s.run.pk}/", "/approvals/",
         "/monitors/add/", f"/incidents/{s.incident.pk}/postmortem/edit/",
