@@ -1,30 +1,36 @@
 """How do a channel's settings come in and go out? Given ones change, masked ones stay, secrets are never shown.
 
 What is stored is split into plain settings and sealed secrets by the channel's type; a secret is read as a mask, and a
-URL whose path is the secret as its host and a mask.
+URL whose path is the secret as its host and a mask. Steps of playbooks are stored in the same way and use the same parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from django.conf import settings as installation
 from django.core.exceptions import ValidationError
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from alerts import channels
 from alerts.channels.addresses import readable, refuse_private
-from alerts.channels.base import ChannelConfig
 from alerts.models import Channel
 from portal.providers import is_masked
-from portal.secrets import MASK, CannotOpen
+from portal.secrets import MASK, CannotOpen, Sealed
 
 MASKED = "This is masked: send the whole value, or what was shown to keep the old one."
 
 
-def opened(row: Channel) -> dict[str, Any]:
-    """A channel's secrets; none when no key opens them any more (they are to be entered again)."""
+class Stored(Protocol):
+    """A row with settings: a channel, a step of a playbook."""
+
+    config: dict[str, Any]
+    secrets: Sealed
+
+
+def opened(row: Stored) -> dict[str, Any]:
+    """A row's secrets; none when no key opens them any more (they are to be entered again)."""
     try:
         return dict(row.secrets.open() or {})
     except CannotOpen:
@@ -32,7 +38,7 @@ def opened(row: Channel) -> dict[str, Any]:
 
 
 # --- Out ----------------------------------------------------------------------------------------------------------------
-def shown(row: Channel) -> dict[str, Any]:
+def shown(row: Stored) -> dict[str, Any]:
     """The settings as they may be read: plain ones as they are, secrets masked."""
     return {**row.config, **{name: masked(value) for name, value in opened(row).items()}}
 
@@ -66,34 +72,39 @@ def settle(
     old = {**row.config, **opened(row)} if row else {}
     merged = dict(old)
     for name, value in given.items():
-        kept = _kept(value, old.get(name), _key(name, said_at))
-        if kept in (None, ""):
+        wanted = kept(value, old.get(name), place(name, said_at))
+        if wanted in (None, ""):
             merged.pop(name, None)
         else:
-            merged[name] = kept
+            merged[name] = wanted
     try:
         config, secrets = channels.split(type_, merged)
         typed = channels.parse(type_, merged)
     except channels.InvalidSettings as error:
         main_at = said_at if kind.main_field in {*said_at, *given} else {**said_at, kind.main_field: "url"}
-        raise ValidationError({_key(name, main_at): said for name, said in error.fields.items()}) from None
-    _refuse_private(typed, _reaches(type_, old), said_at, kind.main_field)
+        raise ValidationError({place(name, main_at): said for name, said in error.fields.items()}) from None
+    fields = {
+        _text(value): name for name, value in reversed(list(dict(typed).items())) if isinstance(_text(value), str)
+    }
+    refuse_newly_private(
+        typed, reaches(channels.parse, type_, old), lambda target: place(fields.get(target, kind.main_field), said_at)
+    )
     return config, secrets, {**config, **secrets} != old
 
 
-def _key(name: str, said_at: Mapping[str, str]) -> str:
-    """Where a setting stood in the body: `config.url`, or `url` when it was given as the shorthand."""
+def place(name: str, said_at: Mapping[str, str]) -> str:
+    """Where a setting stood in the body: `config.url`, unless `said_at` knows better (a shorthand; under "" the whole)."""
     first, dot, rest = name.partition(".")
     if not first:
-        return "config"
+        return said_at.get("", "config")
     return said_at.get(first, f"config.{first}") + dot + rest
 
 
-def _kept(value: Any, old: Any, key: str) -> Any:
-    """The value to store: the old one where a mask was sent back."""
+def kept(value: Any, old: Any, key: str) -> Any:
+    """The value to store: the old one where a mask was sent back. ValidationError at `key` for a mask of something else."""
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
-        return {name: _kept(item, before.get(name), f"{key}.{name}") for name, item in value.items()}
+        return {name: kept(item, before.get(name), f"{key}.{name}") for name, item in value.items()}
     if isinstance(value, list) and any(is_masked(item) for item in value):
         if isinstance(old, list) and value == masked(old):
             return old
@@ -105,23 +116,26 @@ def _kept(value: Any, old: Any, key: str) -> Any:
     return old
 
 
-def _reaches(type_: str, stored: Mapping[str, Any]) -> tuple[str, ...]:
+def reaches(parse: Callable[[str, Mapping[str, Any]], Any], kind: str, stored: Mapping[str, Any]) -> tuple[str, ...]:
+    """The addresses that stored settings lead to; none when they do not fit (any more)."""
     try:
-        return getattr(channels.parse(type_, stored), "reaches", tuple)() if stored else ()
+        return getattr(parse(kind, stored), "reaches", tuple)() if stored else ()
     except ValueError:
         return ()
 
 
-def _refuse_private(typed: ChannelConfig, known: tuple[str, ...], said_at: Mapping[str, str], main_field: str) -> None:
-    """Refuse what a person newly typed when the guard would refuse it at every message. Looks names up: up to 2 s each."""
+def refuse_newly_private(typed: BaseModel, known: tuple[str, ...], where: Callable[[str], str]) -> None:
+    """Refuse what a person newly typed when the guard would refuse it every time. Looks names up: up to 2 s each.
+
+    ValidationError at `where(address)`.
+    """
     for target in getattr(typed, "reaches", tuple)():
         if target in known:
             continue
         try:
             refuse_private(target, installation.OUTBOUND_ALLOW)
         except ValueError as error:
-            name = next((n for n, value in dict(typed).items() if _text(value) == target), main_field)
-            raise ValidationError({_key(name, said_at): str(error)}) from None
+            raise ValidationError({where(target): str(error)}) from None
 
 
 def _text(value: Any) -> Any:

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -77,6 +78,7 @@ class Front:
     logo_type: str
     private: bool = False  # not for everybody: what only the portal can give is linked here, never copied elsewhere
     files: dict[str, File | None] = field(default_factory=dict)
+    making: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, page: Page, body: Mapping[str, Any], built_at: datetime, digest: str) -> Front:
@@ -99,10 +101,11 @@ class Front:
     def file(self, path: str) -> File | None:
         """What this address (below the page's, without a leading slash) answers; None: there is no such address."""
         if path not in self.files:
-            found = self._make(path)
-            if found is None:  # other people's guesses are not kept
-                return None
-            self.files[path] = found
+            with self.making:  # a page that has just changed is made once, however many ask for it
+                found = self.files[path] if path in self.files else self._make(path)
+                if found is None:  # other people's guesses are not kept
+                    return None
+                self.files[path] = found
         return self.files[path]
 
     def addresses(self) -> list[str]:
