@@ -52,21 +52,28 @@ def tell(run: Run, at: datetime) -> None:
 
 
 def summary(run: Run) -> str:
-    """What would be done and why, in one line each."""
+    """What would be done and why, to what, and until when people may say so: one line each."""
     why = run.verdict.get("summary") or "no verdict"
-    return "\n".join([f"Why: {why}", *(f"{e['order']}. {e['sentence']}" for e in run.plan)])
+    return "\n".join([f"{run}: {why}", *(f"{e['order']}. {e['sentence']}" for e in run.plan), until(run)])
+
+
+def until(run: Run) -> str:
+    """When it expires, and how many have to agree."""
+    return f"Until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC; {run.approvals_required} of {len(run.approver_ids)} people have to agree."
 
 
 def _letter(run: Run, at: datetime) -> dict:
     subject = f"Approve? {cut(one_line(run.playbook_name), 60)} for {cut(one_line(str(run.monitor or run.client or 'its targets')), 60)}"
     steps = [(f"{e['order']}. {e['sentence']}",) for e in run.plan]
-    until = f"Until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC; {run.approvals_required} of {len(run.approver_ids)} people have to agree."
+    about = f"{run}, about {run.monitor or 'no monitor'}" + (f" of {run.client}." if run.client else ".")
     why = run.verdict.get("summary") or "There is no verdict."
     gates = [(("✓ " if g["passed"] else "✗ ") + g["detail"],) for g in run.gates]
-    text = "\n".join([subject, "", f"Why: {why}", "", *(s for (s,) in steps), "", *(g for (g,) in gates), "", until])
+    text = "\n".join(
+        [subject, "", about, f"Why: {why}", "", *(s for (s,) in steps), "", *(g for (g,) in gates), "", until(run)]
+    )
     html = format_html(
-        '<h1 style="margin:4px 0 0;font-size:21px;line-height:28px;font-weight:600;">{}</h1><p>{}</p><p><strong>It would do</strong><br>{}</p><p>{}</p><p>{}</p>',
-        subject, why, format_html_join("", "{}<br>", steps), format_html_join("", "{}<br>", gates), until,
+        '<h1 style="margin:4px 0 0;font-size:21px;line-height:28px;font-weight:600;">{}</h1><p>{}<br>Why: {}</p><p><strong>It would do</strong><br>{}</p><p>{}</p><p>{}</p>',
+        subject, about, why, format_html_join("", "{}<br>", steps), format_html_join("", "{}<br>", gates), until(run),
     )  # fmt: skip
     return {
         "subject": subject, "text": text, "html": html, "footer": "You are named as an approver. The link opens a page; nothing happens before you say so there.",

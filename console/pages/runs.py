@@ -56,13 +56,14 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         if not said:
             return redirect("run", pk)
         row.refresh_from_db()
-    return visit.show(
-        request,
-        "console/run.html",
-        {**approvals.question(request, row, request.user), **told(request, row), "said": said},
-        visit.wanted(request, "live"),
-        status=status,
-    )
+    context = {**approvals.question(request, row, request.user), **told(request, row), "said": said}
+    answer = visit.show(request, "console/run.html", context, visit.wanted(request, "live"), status=status)
+    htmx = getattr(request, "htmx", None)
+    if htmx and htmx.target == "standing" and not context["waits"]:
+        # While somebody decides only the count is fetched anew. Once it is decided the whole page is out of date.
+        answer["HX-Retarget"] = answer["HX-Reselect"] = "#live"
+        answer["HX-Reswap"] = "outerHTML"
+    return answer
 
 
 def told(request: HttpRequest, row: Run) -> dict[str, Any]:

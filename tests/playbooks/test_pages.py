@@ -67,7 +67,7 @@ def test_a_stranger_with_the_link_sees_the_plan_and_can_do_nothing():
     page = scanner.get(f"/approve/{where}")
     assert (
         "Ring the bell" in text(page)
-        and page["Referrer-Policy"] == "no-referrer"
+        and page["Referrer-Policy"] == "same-origin"
         and "no-store" in page["Cache-Control"]
     )
     for word in ("approve", "deny"):
