@@ -191,9 +191,7 @@ def _blast(f: Facts, limits: Limits) -> Gate:
     if f.monitors_down is None:
         return Gate("blast_radius", False, UNSURE)
     ok = f.monitors_down <= limits.blast_radius
-    said = (
-        f"{f.monitors_down} of the client's monitors are down, at most {limits.blast_radius} for this playbook to act."
-    )
+    said = f"{f.monitors_down} of the client's monitors {'is' if f.monitors_down == 1 else 'are'} down, at most {limits.blast_radius} for this playbook to act."
     return Gate("blast_radius", ok, said, {"down": f.monitors_down, "most": limits.blast_radius})
 
 

@@ -20,7 +20,7 @@ from portal.clock import database_now
 from portal.models import Worker
 from portal.tenancy import READ, viewer_of
 
-PROBLEMS, CLIENTS = 6, 24  # at a time, on a screen of 16:9
+PROBLEMS = 6  # at a time, on a screen of 16:9, two beside each other
 MOST_TURNS = 10_000
 ORDER = ("down", "degraded", "unknown", "maintenance", "pending", "paused", "up")
 
@@ -44,15 +44,25 @@ def wallboard(request: HttpRequest) -> HttpResponse:
         lines = [line for line in lines if line["id"] == only.pk]
         states = lines[0]["states"] if lines else {}
     lines = [_tile(line) for line in lines]
-    tile, tiles = part(len(lines), CLIENTS, turn)
+    asleep = (
+        bool(viewer.msp_role)
+        and not Worker.objects.filter(role__contains="probe", seen_at__gte=at - timedelta(seconds=15)).exists()
+    )
+    fit = tiles_beside(len(rows), asleep)
+    tile, tiles = part(len(lines), fit, turn)
     context: dict[str, Any] = {
         "problems": None, "count": count, "problem_list": problems_of(rows, viewer, at), "part": turn % parts + 1, "parts": parts,
-        "tiles": lines[tile : tile + CLIENTS], "tile_part": turn % tiles + 1, "tile_parts": tiles,
+        "tiles": lines[tile : tile + fit], "tile_part": turn % tiles + 1, "tile_parts": tiles,
         "up": states.get(State.UP, 0), "watched": sum(states.values()), "probes": probes(viewer, at), "at": at, "only": only,
         "next": "?" + urlencode({**({"client": only.pk} if only else {}), "turn": (turn + 1) % MOST_TURNS}),
-        "asleep": bool(viewer.msp_role) and not Worker.objects.filter(role__contains="probe", seen_at__gte=at - timedelta(seconds=15)).exists(),
+        "asleep": asleep,
     }  # fmt: skip
     return show(request, "console/wallboard.html", context, wanted(request, "live"))
+
+
+def tiles_beside(problems: int, asleep: bool) -> int:
+    """How many clients fit below so many problems: four in a row, two rows less for each row of problems."""
+    return 4 * max(2, 8 - 2 * math.ceil(problems / 2) - int(asleep))
 
 
 def part(count: int, at_once: int, turn: int) -> tuple[int, int]:

@@ -62,6 +62,13 @@ def test_parts(count, turn, first, parts):
     assert wallboard.part(count, 6, turn) == (first, parts)
 
 
+@pytest.mark.parametrize(
+    ("problems", "asleep", "fit"), [(0, False, 32), (1, False, 24), (2, True, 20), (5, False, 8), (6, True, 8)]
+)
+def test_the_more_problems_the_fewer_clients_at_a_time(problems, asleep, fit):
+    assert wallboard.tiles_beside(problems, asleep) == fit
+
+
 def test_one_client_alone_and_nobody_elses():
     cast.monitor(), cast.alert(), cast.monitor(cast.globex(), "portal")
     acme, globex = cast.acme(), cast.globex()
