@@ -7,10 +7,10 @@ from typing import Any
 from django.db.models import CharField, Count, QuerySet, Value
 
 from alerts.models import Alert
-from console import guides
+from console import curl, guides
 from incidents.models import Incident
 from playbooks.models import Run, RunState
-from portal.registry import NavigationItem, add_badges, add_guides, add_navigation
+from portal.registry import NavigationItem, add_badges, add_calls, add_guides, add_navigation
 from portal.tenancy import WRITE, Viewer
 
 ITEMS = (
@@ -43,6 +43,7 @@ def register() -> None:
     add_navigation(*ITEMS)
     add_badges(badges)
     add_guides(guides.link)
+    add_calls(curl.line)
 
 
 def badges(viewer: Viewer) -> dict[str, int]:

@@ -27,6 +27,7 @@ navigation: list[NavigationItem] = []
 badges: list[Callable[[Viewer], dict[str, int]]] = []
 on_call: list[Callable[[Viewer], list[str]]] = []
 guides: list[Callable[[str], tuple[str, str] | None]] = []
+calls: list[Callable[[str, str], str]] = []
 metrics: list[Callable[[datetime], Iterable[tuple[str, dict[str, str], float]]]] = []
 metric_help: dict[str, tuple[str, str]] = {}
 
@@ -55,6 +56,12 @@ def add_guides(source: Callable[[str], tuple[str, str] | None]) -> None:
     """A source of (address, title) of the guide that belongs to a page's address: for every page's foot."""
     if source not in guides:
         guides.append(source)
+
+
+def add_calls(source: Callable[[str, str], str]) -> None:
+    """A source of the API's call behind a page's address and query, as one line for a shell ("": none): for every page's foot."""
+    if source not in calls:
+        calls.append(source)
 
 
 def add_metrics(

@@ -24,6 +24,9 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "on_call": functools.cache(lambda: on_call(viewer)),
         "viewer": viewer,
         "guide_link": lambda: next(filter(None, (source(request.path) for source in registry.guides)), None),
+        "curl": lambda: next(
+            filter(None, (source(request.path, request.META.get("QUERY_STRING", "")) for source in registry.calls)), ""
+        ),
         "portal_name": "Watchkeeper",
         "base_url": settings.BASE_URL,
     }
