@@ -43,7 +43,7 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(VENV)/made.stamp
 run: $(VENV)/run.stamp ## the whole portal in one process
 	@exec $(BIN)/python manage.py up --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
 
-demo: $(VENV)/dev.stamp ## two clients, a site that breaks, every step shown
+demo: $(VENV)/dev.stamp ## a site breaks; a firewall dies and you approve the repair (docs/demo.md)
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
 probe: $(VENV)/run.stamp ## build/watchkeeper-probe: the probe as one file for this platform

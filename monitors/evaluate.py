@@ -66,7 +66,11 @@ def evaluate(at: datetime, limit: int = AT_ONCE, only: Sequence[int] | None = No
     if not ids:
         return 0
     with transaction.atomic():
-        locked = Monitor.objects.filter(pk__in=ids).order_by("pk").select_for_update(skip_locked=True, of=("self",))
+        locked = (
+            Monitor.objects.filter(pk__in=ids)
+            .order_by("pk")
+            .select_for_update(skip_locked=True, of=("self",), no_key=True)
+        )
         monitors = {m.pk: m for m in locked}
         if not monitors:
             return 0

@@ -10,15 +10,16 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from playbooks import deciding, engine, facts, plans, proposing, records
-from playbooks.models import Mode, Playbook, Run, RunState, RunTarget
+from playbooks.models import Mode, Playbook, Run, RunState, RunTarget, StepState
+from playbooks.models.run import ACTING
+from portal.clock import database_now
 
 
 def begin(pk: int, worker: str, at: datetime) -> Run | None:
     """Take an approved run and let it act; None when it may not (any more), which its row then says."""
     try:
         with transaction.atomic():
-            records.gatekeeper(at)
-            run = records.locked(pk)
+            run, at = _under_lock(pk, at)
             if run.state != RunState.APPROVED:
                 return None
             if refusal := _refusal(run, at):
@@ -33,6 +34,36 @@ def begin(pk: int, worker: str, at: datetime) -> Run | None:
         return None
 
 
+def resume(pk: int, worker: str, at: datetime) -> bool:
+    """Take over a run that was left between two steps; whether this worker has it now.
+
+    While nothing that acts has begun, all is asked once more: what was true when it began may be hours old, as after a stop of
+    the whole portal.
+    """
+    with transaction.atomic():
+        run, at = _under_lock(pk, at)
+        if run.state not in ACTING or run.claimed_by:
+            return False
+        if not _has_acted(run) and (refusal := _refusal(run, at)):
+            records.move(run, RunState.FAILED, at, f"Held up before its first step; nothing was done. {refusal[1]}")
+            return False
+        run.claimed_by = worker
+        run.save(update_fields=["claimed_by"])
+        return True
+
+
+def _under_lock(pk: int, at: datetime) -> tuple[Run, datetime]:
+    """The run, and what time it is now that all who came before are through: caps and cooldowns run from when it really begins."""
+    records.gatekeeper(at)
+    return records.locked(pk), max(at, database_now())
+
+
+def _has_acted(run: Run) -> bool:
+    """Has a step begun that changes something?"""
+    acting = [e["order"] for e in run.plan if e.get("acts")]
+    return run.state != RunState.RUNNING or run.steps.filter(order__in=acting).exclude(state=StepState.WAITING).exists()
+
+
 def _refusal(run: Run, at: datetime) -> tuple[str, str] | None:
     """(state, reason) when it must not begin."""
     if changed := deciding.stale(run):
@@ -45,7 +76,6 @@ def _refusal(run: Run, at: datetime) -> tuple[str, str] | None:
     else:
         gates = proposing.judged(run, playbook, run.alert, at)
     run.gates, run.gates_at = [g.as_json() for g in gates], at
-    run.save(update_fields=["gates", "gates_at"])
     if refusal := _unallowed(run, playbook):
         return RunState.VOID, refusal
     if not engine.passed(gates):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from playbooks import beginning, deciding, performing, proposing, records
+from playbooks import beginning, deciding, outcomes, performing, proposing, records
 from playbooks.models import Run, RunState
 from playbooks.models.run import ACTING
 from portal import bells
@@ -34,6 +34,7 @@ class Conductor(Resident):
             with transaction.atomic():
                 proposing.reconsider(pk, at)
         self.running = {pk: thread for pk, thread in self.running.items() if thread.is_alive()}
+        outcomes.free([WORKER_ID], at, spared=self.running)  # a thread that broke off, as when the database went away
         for pk in performing.due(at):
             if len(self.running) >= AT_ONCE:
                 break
@@ -66,15 +67,7 @@ def carry_out(pk: int, stopping: threading.Event) -> None:
 def taken(pk: int) -> bool:
     """Begin an approved run, or adopt one that was left between two steps. One worker gets it."""
     at = database_now()
-    if beginning.begin(pk, WORKER_ID, at) is not None:
-        return True
-    with transaction.atomic():
-        run = records.locked(pk)
-        if run.state not in ACTING or run.claimed_by:
-            return False
-        run.claimed_by = WORKER_ID
-        run.save(update_fields=["claimed_by"])
-        return True
+    return beginning.begin(pk, WORKER_ID, at) is not None or beginning.resume(pk, WORKER_ID, at)
 
 
 def release() -> None:

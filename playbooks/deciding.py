@@ -112,7 +112,6 @@ def _agreed(run: Run, by: Actor, at: datetime) -> None:
     if run.undoes_id is None:
         gates = proposing.judged(run, playbook, run.alert, at)
         run.gates, run.gates_at = [g.as_json() for g in gates], at
-        run.save(update_fields=["gates", "gates_at"])
         if not engine.passed(gates):
             records.move(
                 run, RunState.VOID, at, f"Approved, but not carried out: {engine.why_not(gates)}", by=by, decided_at=at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db.models import Max, Q
 from alerts.models import Alert
 from monitors import engine as watching
 from monitors import evaluate, maintenance
+from monitors import plans as watching_plans
 from monitors.models import Monitor, ProbeState
 from playbooks import engine
 from playbooks.models import Brake, Playbook, Run, RunState, RunTarget
@@ -60,7 +62,10 @@ def gather(
 def votes(monitor: Monitor) -> tuple[int, int]:
     """(failing, voting): distinct networks of fresh, healthy probes with a confirmed failing vote, and of all that vote."""
     rows = ProbeState.objects.filter(monitor=monitor, active=True).select_related("probe")
-    views = [v for v in (evaluate.view_of(row, row.probe) for row in rows) if v.votes]
+    seen = [v for v in (evaluate.view_of(row, row.probe) for row in rows) if v.votes]
+    # Asked while the evaluator tells of its alert, its votes are not stored yet: they follow from what was seen.
+    limits = watching_plans.limits_of(monitor)
+    views = [replace(v, vote=watching.confirmed(v, limits)) for v in seen]
     bad = (watching.FAILING, watching.DEGRADED) if monitor.state == "degraded" else (watching.FAILING,)
     return watching.count([v for v in views if v.vote in bad], True), watching.count(views, True)
 

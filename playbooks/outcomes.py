@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +13,10 @@ from playbooks.models import Run, RunState, RunStep, StepState
 from playbooks.models.run import ACTING
 from portal import bells
 from portal.clock import database_now
+from portal.models import Worker
 
+VANISHED = timedelta(minutes=2)  # longer than a stopping process is given for its last step
+_missed_since: dict[str, datetime] = {}
 UNDER_WAY = (StepState.RUNNING, StepState.UNDOING)
 SAID = {
     StepState.DONE: "done",
@@ -110,16 +113,31 @@ def _failure(run: Run) -> str:
 
 
 def bury(gone: Collection[str], at: datetime) -> None:
-    """These workers are dead: a step that they had begun is of unknown outcome; what lay between steps goes on elsewhere."""
-    for pk in list(
-        Run.objects.filter(claimed_by__in=list(gone), state__in=ACTING).order_by("pk").values_list("pk", flat=True)
-    ):
+    """These workers are dead, and so is whoever holds a run and has not been heard of for long."""
+    free([*gone, *_vanished(at)], at)
+
+
+def free(workers: Collection[str], at: datetime, *, spared: Collection[int] = ()) -> None:
+    """A step that they had begun is of unknown outcome; what lay between steps goes on elsewhere. `spared`: runs in living hands."""
+    held = Run.objects.filter(claimed_by__in=list(workers), state__in=ACTING).exclude(pk__in=list(spared))
+    freed = 0
+    for pk, worker in list(held.order_by("pk").values_list("pk", "claimed_by")):
         with transaction.atomic():
             run = records.locked(pk)
-            if run.claimed_by not in gone or run.state not in ACTING:
-                continue
-            _free(run, at)
-    bells.ring_on_commit(bells.ACT)
+            if run.claimed_by == worker and run.state in ACTING:
+                _free(run, at)
+                freed += 1
+    if freed:
+        bells.ring_on_commit(bells.ACT)
+
+
+def _vanished(at: datetime) -> list[str]:
+    """Workers of runs under way of whom nothing is known for a while: they were told to stop, and killed before they had."""
+    claims = set(Run.objects.filter(state__in=ACTING).exclude(claimed_by="").values_list("claimed_by", flat=True))
+    nowhere = claims - set(Worker.objects.filter(pk__in=claims).values_list("pk", flat=True)) if claims else set()
+    for worker in set(_missed_since) - nowhere:
+        del _missed_since[worker]
+    return [worker for worker in sorted(nowhere) if at - _missed_since.setdefault(worker, at) >= VANISHED]
 
 
 def _free(run: Run, at: datetime) -> None:

@@ -80,21 +80,22 @@ def consider(alerts: Sequence[Alert], at: datetime) -> list[Run]:
 
 
 def propose(playbook: Playbook, alert: Alert, at: datetime) -> Run:
-    """A new run of this playbook, upon this alert."""
+    """A new run of this playbook, upon this alert, which the caller holds."""
+    records.hold_incident(alert.incident_id)
     run = made(playbook, Monitor.objects.filter(pk=alert.monitor_id).first(), alert, at)
     settle(run, playbook, alert, at)
     return run
 
 
-def made(playbook: Playbook, monitor: Monitor | None, alert: Alert | None, at: datetime, *, by: Actor = PORTAL, mode: str = "") -> Run:  # fmt: skip
-    """A run with its frozen plan, blocked until it is judged."""
+def made(playbook: Playbook, monitor: Monitor | None, alert: Alert | None, at: datetime, *, by: Actor = PORTAL, mode: str = "", state: str = RunState.BLOCKED) -> Run:  # fmt: skip
+    """A run with its frozen plan, blocked until it is judged; `state`: what else it is from the beginning."""
     plan = plans.of(playbook)
     said: Mapping[str, Any] = (alert.verdict if alert is not None else None) or {}
     verdict = {k: said[k] for k in ("summary", "layer", "confidence") if k in said}
     client = monitor.client_id if monitor else playbook.client_id
     run = Run(
         playbook=playbook, playbook_name=playbook.name, playbook_version=playbook.version, client_id=client, monitor=monitor, alert=alert,
-        incident_id=alert.incident_id if alert else None, mode=mode or playbook.mode, state=RunState.BLOCKED, plan=plan.entries, verdict=verdict,
+        incident_id=alert.incident_id if alert else None, mode=mode or playbook.mode, state=state, plan=plan.entries, verdict=verdict,
         approvals_required=playbook.approvals_required, verify_within_seconds=playbook.verify_within_seconds, undo_on_failure=playbook.undo_on_failure,
         requested_by="" if by is PORTAL else by.name, requester_id=by.user_id, created_at=at,
     )  # fmt: skip
@@ -140,8 +141,6 @@ def settle(run: Run, playbook: Playbook, alert: Alert, at: datetime) -> None:
                 f"{run.reason} The failure is back (or still there), so people have to look.", at,
             )  # fmt: skip
         return
-    run.reconsider_at = None
-    run.save(update_fields=["gates", "gates_at", "reconsider_at"])
     records.close_alerts(run, [records.CAPPED], at)
     if run.mode == Mode.DRY_RUN:
         records.move(run, RunState.DRY_RUN, at, "Every gate has passed; in dry run it only says what it would do.")
@@ -159,8 +158,7 @@ def ask(run: Run, playbook: Playbook, alert: Alert | None, at: datetime) -> None
     run.approver_ids = approvers(playbook, run.client_id)
     if not engine.enough_approvers(run.approvals_required, run.approver_ids, run.requester_id):
         reason = f"{run.approvals_required} approvals are required, but too few people may give one."
-        run.save(update_fields=["approver_ids"])
-        records.move(run, RunState.VOID, at, reason)
+        records.move(run, RunState.VOID, at, reason, approver_ids=run.approver_ids)
         records.raise_alert(run, records.FAILED, "failed", f"{playbook.name} cannot be approved", reason, at)
         return
     until = at + timedelta(minutes=playbook.approval_minutes)
@@ -232,7 +230,10 @@ def verdict_changed(alerts: Sequence[Alert], at: datetime) -> None:
 def alerts_over(alerts: Sequence[Alert], at: datetime) -> None:
     """What it was for has recovered, or was resolved by hand: nothing begins any more."""
     waiting = (RunState.BLOCKED, RunState.AWAITING_APPROVAL, RunState.APPROVED)
-    for pk in list(Run.objects.filter(alert__in=alerts, state__in=waiting, undoes=None).order_by("pk").values_list("pk", flat=True)):  # fmt: skip
+    pks = list(Run.objects.filter(alert__in=alerts, state__in=waiting, undoes=None).order_by("pk").values_list("pk", flat=True))  # fmt: skip
+    if pks:
+        records.hold(pks)
+    for pk in pks:
         void(pk, at, "The alert is resolved; there is nothing to repair.")
     for run in Run.objects.filter(alert__in=alerts).exclude(state__in=OPEN).exclude(state=RunState.OUTCOME_UNKNOWN):
         records.close_alerts(run, [records.CAPPED, records.FAILED], at)

@@ -5,11 +5,12 @@ Locks are taken in one order everywhere: alert, incident, run. Whoever begins to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from alerts import linking
 from alerts.facts import portal_url
@@ -29,11 +30,27 @@ APPROVAL, FAILED, CAPPED = "approval", "failed", "capped"  # conditions of our o
 
 
 def locked(pk: int) -> Run:
-    """The run under lock, its incident before it. Inside a transaction."""
+    """The run under lock; before it the alerts that a move of it may touch, then its incident. Inside a transaction."""
+    hold([pk])
     incident = Run.objects.filter(pk=pk).values_list("incident_id", flat=True).first()
-    if incident:
-        Incident.objects.select_for_update(of=("self",)).filter(pk=incident).first()
+    hold_incident(incident)
     return Run.objects.select_for_update(of=("self",)).get(pk=pk)
+
+
+def hold(pks: Collection[int]) -> None:
+    """Lock these runs' alerts, in the order in which recoveries do: what they answer, and all that `report` looks at for them.
+
+    Whoever moves several runs holds all of theirs first: the audit chain's head, once taken, is waited for by everybody.
+    """
+    answered = Run.objects.filter(pk__in=pks, alert__isnull=False).values("alert")
+    own = Q(resolved_at=None, entity_id__in=[str(pk) for pk in pks])
+    list(Alert.objects.filter(Q(pk__in=answered) | own).order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))  # fmt: skip
+
+
+def hold_incident(pk: int | None) -> None:
+    """Lock what is told into; its alert is held already."""
+    if pk is not None:
+        Incident.objects.select_for_update(of=("self",)).filter(pk=pk).first()
 
 
 def gatekeeper(at: datetime) -> None:
@@ -51,16 +68,21 @@ def tell(run: Run, text: str, at: datetime, *, by: str = "", data: dict[str, Any
 
 
 def move(run: Run, to: str, at: datetime, reason: str, *, by: Actor = PORTAL, **fields: Any) -> None:
-    """Take the step, or raise Refused. Writes `fields`, the incident's timeline and the audit chain with it."""
+    """Take the step, or raise Refused. Writes `fields`, the gates as they were judged, the incident's timeline and the audit chain with it.
+
+    The row is written once: PostgreSQL looks at what it refers to, its monitor too, when a transaction writes a row again, and
+    whoever judges the monitor holds that and waits for our alert.
+    """
     if not engine.may_move(run.state, to):
         raise Refused(f"This run is {run.get_state_display().lower()}; it cannot become {RunState(to).label.lower()} any more.")  # fmt: skip
     before = run.state
     run.state, run.reason = to, reason[:500]
+    fields = {"reconsider_at": None, **fields}
     if to in ENDED:
-        fields = {"finished_at": at, "claimed_by": "", "reconsider_at": None, **fields}
+        fields = {"finished_at": at, "claimed_by": "", **fields}
     for name, value in fields.items():
         setattr(run, name, value)
-    run.save(update_fields=["state", "reason", *fields])
+    run.save(update_fields=["state", "reason", "gates", "gates_at", *fields])
     if to not in (RunState.RUNNING, RunState.VERIFYING):
         RunTarget.objects.filter(run=run, active=True).update(active=False)
     if before == RunState.AWAITING_APPROVAL:

@@ -260,7 +260,7 @@ def dry_run(playbook: Playbook, monitor: Monitor, *, by: Actor, at: datetime) ->
         alert = (
             Alert.objects.filter(monitor_id=monitor.pk, condition="health", resolved_at=None).order_by("-pk").first()
         )
-        run = proposing.made(playbook, monitor, alert, at, by=by, mode=Mode.DRY_RUN)
+        run = proposing.made(playbook, monitor, alert, at, by=by, mode=Mode.DRY_RUN, state=RunState.DRY_RUN)
         gates = proposing.judged(run, playbook, alert, at)
         run.gates, run.gates_at = [g.as_json() for g in gates], at
         run.state, run.finished_at = RunState.DRY_RUN, at

@@ -36,7 +36,7 @@ def write(rows: Iterable[models.Model], fields: Sequence[str]) -> int:
     assignments = ", ".join(f"{connection.ops.quote_name(c.column)} = r.{name}" for name, c in named)
     quoted = connection.ops.quote_name(key.column)
     sql = (
-        f"WITH r AS (SELECT * FROM unnest({sources}) AS t({names})), mine AS (SELECT s.{quoted} AS pk FROM {table} s JOIN r ON r.pk = s.{quoted} ORDER BY 1 FOR UPDATE OF s) "
+        f"WITH r AS (SELECT * FROM unnest({sources}) AS t({names})), mine AS (SELECT s.{quoted} AS pk FROM {table} s JOIN r ON r.pk = s.{quoted} ORDER BY 1 FOR NO KEY UPDATE OF s) "
         f"UPDATE {table} s SET {assignments} FROM r, mine WHERE mine.pk = s.{quoted} AND r.pk = s.{quoted}"
     )
     values: list[list[Any]] = [[r.pk for r in rows]]

@@ -57,7 +57,7 @@ ONCE = (
 )  # fmt: skip
 # Each waits for most of its time, and takes longest: begun first, the others are done meanwhile.
 LONGEST = (
-    "lab", "regions/test_regions.py", "faults", "playbooks/test_probe_whole.py", "portal/test_accessible.py", "portal/test_commands.py", "console/test_demo.py", "monitors/test_install.py",
+    "lab", "regions/test_regions.py", "faults", "playbooks/test_probe_whole.py", "playbooks/test_races.py", "playbooks/test_crashes.py", "portal/test_accessible.py", "portal/test_commands.py", "console/test_demo.py", "monitors/test_install.py",
     "monitors/test_remote_whole.py", "incidents/test_races.py", "incidents/test_joining.py", "alerts/test_story.py", "diagnosis/test_names.py",
 )  # fmt: skip
 # One process does them one after the other: they look at one costly thing, or keep several processors busy each.

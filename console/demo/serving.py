@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 HOST = "127.0.0.1"
+Made = TypeVar("Made")
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -20,15 +22,21 @@ class Street:
         self._thread = threading.Thread(target=self._loop.run_forever, name="demo-servers", daemon=True)
         self._thread.start()
 
-    def open(self, conversation: Conversation, *, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
+    def open(
+        self, conversation: Conversation, *, host: str = HOST, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> int:
         """Serve; returns the port. Raises OSError when it is taken."""
 
         async def start() -> asyncio.Server:
-            return await asyncio.start_server(_patient(conversation), HOST, port, ssl=tls, limit=1 << 20)
+            return await asyncio.start_server(_patient(conversation), host, port, ssl=tls, limit=1 << 20)
 
-        server = asyncio.run_coroutine_threadsafe(start(), self._loop).result(10)
+        server = self.do(start())
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    def do(self, work: Coroutine[Any, Any, Made]) -> Made:
+        """Carry out in the loop of the servers, from another thread; returns what it returns. TimeoutError after 10 s."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def close(self) -> None:
         """End everything."""

@@ -19,11 +19,11 @@ from console.demo.serving import HOST, Street, answer, requested
 class Site:
     """A client's web site. `fault` is what it answers instead of its page, as "500 Internal Server Error"."""
 
-    def __init__(self, street: Street, name: str, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, street: Street, name: str, *, host: str = HOST, tls: ssl.SSLContext | None = None) -> None:
         self.name = name
         self.fault = ""
-        self.port = street.open(self._converse, tls=tls)
-        self.url = f"{'https' if tls else 'http'}://{'localhost' if tls else HOST}:{self.port}/"
+        self.port = street.open(self._converse, host=host, tls=tls)
+        self.url = f"{'https' if tls else 'http'}://{'localhost' if tls else host}:{self.port}/"
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await requested(reader)

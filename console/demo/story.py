@@ -7,36 +7,29 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 
-from alerts.models import Alert, Delivery
+from alerts.models import Alert
 from console.demo.cast import STAFF, Cast
-from console.demo.mailbox import Mail, Mailbox
+from console.demo.mailbox import Mailbox
 from console.demo.site import Site
+from console.demo.telling import LOOK_EVERY, Telling, all_of
 from incidents.models import Incident
 from monitors.models import Monitor, Result, StateChange
 from monitors.models.probe import Status
 from portal.clock import database_now
 
-Found = TypeVar("Found")
-LOOK_EVERY = 0.1
 
-
-class NeverHappened(Exception):
-    """A step of the story did not come; the message says which."""
-
-
-class Story:
-    """Tells it. `say` prints a line; `patience` seconds are left to the reader to acknowledge first."""
+class Story(Telling):
+    """The first act."""
 
     def __init__(
         self, cast: Cast, shop: Site, mailbox: Mailbox, say: Callable[[str], None], *, patience: float
     ) -> None:
-        self.cast, self.shop, self.mailbox, self.say, self.patience = cast, shop, mailbox, say, patience
-        self.broke_at: datetime | None = None
+        super().__init__(mailbox, say, patience=patience)
+        self.cast, self.shop = cast, shop
 
     def tell(self) -> None:
         """From "all is well" to "resolved". Raises NeverHappened."""
@@ -117,7 +110,9 @@ class Story:
         wanted = [m.pk for m in self.cast.monitors]
         rows = self.wait(
             "the first good checks",
-            lambda: _all(list(Monitor.objects.filter(pk__in=wanted, state="up").select_related("client")), len(wanted)),
+            lambda: all_of(
+                list(Monitor.objects.filter(pk__in=wanted, state="up").select_related("client")), len(wanted)
+            ),
         )
         for row in sorted(rows, key=lambda m: m.pk):
             self.step(
@@ -126,15 +121,6 @@ class Story:
                 f"/monitors/{row.pk}/",
                 row.state_since,
             )
-
-    def delivered(self, alert: Alert, kind: str) -> list[Delivery]:
-        """The deliveries of this occasion, once all of them have ended."""
-        rows = list(Delivery.objects.filter(alert=alert, kind=kind).select_related("channel"))
-        return rows if rows and all(row.state == Delivery.State.DELIVERED for row in rows) else []
-
-    def mails_since(self, at: datetime, enough: int, *, skip: int = 0) -> list[Mail]:
-        """The mails that came since, when there are enough."""
-        return _all([mail for mail in self.mailbox.mails[skip:] if mail.at >= at], enough)
 
     def acknowledged(self, alert: Alert) -> None:
         """The reader's chance; then Dana does it, by the API as any script would."""
@@ -168,23 +154,3 @@ class Story:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
-
-    def wait(self, what: str, look: Callable[[], Found | None], *, within: float = 45) -> Found:
-        """What `look` finds, as soon as it does."""
-        until = time.monotonic() + within
-        while not (found := look()):
-            if time.monotonic() > until:
-                raise NeverHappened(f"waited {within:.0f} s for {what}")
-            time.sleep(LOOK_EVERY)
-        return found
-
-    def step(self, what: str, text: str, link: str = "", at: datetime | None = None) -> None:
-        """One line: when (and how long after the break), what, and where to see it."""
-        at = at or database_now()
-        after = f"+{(at - self.broke_at).total_seconds():5.1f} s" if self.broke_at else ""
-        where = link if "://" in link else f"{settings.BASE_URL}{link}" if link else ""
-        self.say(f"{at.astimezone():%H:%M:%S} {after:>9}  {what:<17} {text}" + (f"\n{'':38}{where}" if where else ""))
-
-
-def _all(rows: list[Any], enough: int) -> list[Any]:
-    return rows if len(rows) >= enough else []

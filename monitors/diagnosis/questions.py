@@ -17,6 +17,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from monitors.checks.dns import split_resolver
 from monitors.diagnosis.evidence import Answer
 
 SECONDS = 0.9  # for one try
@@ -196,7 +197,10 @@ def local() -> Local:
     found = Local()
     for words in _lines(RESOLV_CONF):
         if words[0] == "nameserver" and len(words) > 1 and len(found.servers) < MOST_SERVERS:
-            found.servers.append(Server(words[1].partition("%")[0]))
+            try:  # with a port, if it names one, as c-ares reads it for the checks
+                found.servers.append(Server(*split_resolver(words[1].partition("%")[0])))
+            except ValueError:
+                continue
     for address, *names in _lines(HOSTS):
         for name in names:
             found.hosts.setdefault(name.lower().rstrip("."), []).append(address)

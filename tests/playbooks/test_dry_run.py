@@ -91,3 +91,12 @@ def test_without_any_network_it_says_the_same(tmp_path: Path) -> None:
         ended = child.wait(600)
     told = (tmp_path / "told").read_text()
     assert ended == 0 and told.endswith("told all\n"), told
+
+
+@pytest.mark.django_db
+def test_it_may_be_asked_while_a_run_waits() -> None:
+    book, seen = acting.playbook(), acting.scene()
+    seen.down()
+    seen.explained()
+    run = services.dry_run(book, seen.monitor, by=cast.TESTS, at=database_now())
+    assert run.state == "dry_run"

@@ -1,4 +1,4 @@
-"""Show it: two clients, a site that breaks on its own, and every step from the first failing check to "resolved"."""
+"""Show it: a site that breaks on its own, from the first failing check to "resolved"; then a firewall, and people approve the repair."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--patience", type=float, default=15.0, help="seconds before the demo acknowledges for you (default 15)"
         )
+        parser.add_argument(
+            "--act", type=int, choices=(1, 2), help="play this act only: 1, a site breaks; 2, a firewall dies and people approve the repair"
+        )  # fmt: skip
+        parser.add_argument(
+            "--screenshots", metavar="DIR", help="keep pictures of the second act's pages there (Chromium)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         stage = os.environ.get(STAGE, "")
@@ -47,11 +53,14 @@ class Command(BaseCommand):
 
     def play(self, directory: Path, options: dict[str, Any]) -> int:
         """Everything, in this process; returns the exit code."""
-        from console.demo import cast
+        from celery import signals
+
+        from console.demo import cast, failover, stage
         from console.demo.mailbox import Mailbox
         from console.demo.serving import HOST, Street
         from console.demo.site import Site, certificate
-        from console.demo.story import NeverHappened, Story
+        from console.demo.story import Story
+        from console.demo.telling import NeverHappened
         from portal import database, running
 
         logging.getLogger("watchkeeper").setLevel(logging.WARNING)
@@ -67,32 +76,51 @@ class Command(BaseCommand):
         )
         self.say("Stop with Ctrl-C; nothing of it stays.\n")
         outcome = [1 if options["once"] else 0]
+        acts = [options["act"]] if options["act"] else [1, 2]
+        second = failover.Failover(
+            players, street, directory, mailbox, self.say, patience=options["patience"], pictures=pictures(options)
+        )
 
         def narrate() -> None:
             from django.db import connection
 
             try:
-                Story(players, shop, mailbox, self.say, patience=options["patience"]).tell()
-                outcome[0] = 0
+                if 1 in acts:
+                    Story(players, shop, mailbox, self.say, patience=options["patience"]).tell()
+                    outcome[0] = 0
+                if 2 in acts and (lacking := stage.missing(directory)):
+                    self.say(f"\nsecond act NOT RUN: {lacking}")
+                elif 2 in acts:
+                    ready.wait(60)
+                    self.say("\nThe second act: a client's firewall dies, and people approve the repair.\n")
+                    second.tell()
+                    outcome[0] = 0
                 self.say(
                     "\nThat was it. The portal stays up: look around, break nothing."
                     if not options["once"]
                     else "\nThat was it."
                 )
             except NeverHappened as error:
-                outcome[0] = 1
-                self.say(f"\nThe story stops here: {error}.")
+                if not second.closed:  # else the reader has stopped it
+                    outcome[0] = 1
+                    self.say(f"\nThe story stops here: {str(error).rstrip('.')}.")
             finally:
                 connection.close()
                 if options["once"]:
+                    ready.wait(60)  # before that, nobody listens to the signal
                     os.kill(os.getpid(), signal.SIGTERM)
 
+        ready = threading.Event()
+        signals.worker_ready.connect(lambda **_: ready.set(), weak=False)
+        # Its probes take their leave while there is still a portal to hear them.
+        signals.worker_shutting_down.connect(lambda **_: second.close(), weak=False)
         threading.Thread(target=narrate, name="demo-story", daemon=True).start()
         try:
             running.one_process(HOST, int(settings.BASE_URL.rpartition(":")[2]))
         except (KeyboardInterrupt, SystemExit):
             pass
         finally:
+            second.close()
             street.close()
         return outcome[0]
 
@@ -100,6 +128,15 @@ class Command(BaseCommand):
         """Print at once, also into a pipe."""
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def pictures(options: dict[str, Any]) -> Path | None:
+    """Where pictures go, made if need be; None when nobody wants any."""
+    if not options["screenshots"]:
+        return None
+    directory = Path(options["screenshots"])
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 def begin_anew(options: dict[str, Any]) -> None:
@@ -113,9 +150,12 @@ def begin_anew(options: dict[str, Any]) -> None:
         STAGE: directory, "DATA_DIR": directory, "BASE_URL": f"http://localhost:{options['port'] or free(8010)}", "DATABASE_URL": "", "REDIS_URL": "",
         "SECRET_KEY": "", "ENCRYPTION_KEYS": "", "SLACK_WEBHOOK_URL": "", "HEARTBEAT_URL": "", "ALLOWED_HOSTS": "",
         "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(free()), "SMTP_USER": "", "SMTP_PASSWORD": "", "SMTP_TLS": "none", "SMTP_FROM": "Watchkeeper <watchkeeper@msp.example>",
+        "DIAGNOSIS_RESOLVERS": "", "ACTION_SIGNING_KEY": "", "ACTION_PUBLIC_KEY": "",
         "OUTBOUND_ALLOW": "127.0.0.0/8,::1/128", "SSL_CERT_FILE": f"{directory}/demo-ca.pem",
     }  # fmt: skip
     words = ["demo", "--patience", str(options["patience"])] + (["--once"] if options["once"] else [])
+    words += ["--act", str(options["act"])] if options["act"] else []
+    words += ["--screenshots", str(Path(options["screenshots"]).absolute())] if options["screenshots"] else []
     line = running.command(*words)
     os.execv(line[0], line)
 
