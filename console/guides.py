@@ -23,6 +23,8 @@ GUIDES: dict[str, tuple[str, tuple[str, ...]]] = {
     "actions": ("What a probe may do on its machine", ()),
     "status-page": ("A status page", ("/status-pages/", "/incidents/")),
     "assistants": ("Assistants (MCP)", ()),
+    "configuration": ("Configuration from files", ()),
+    "moving-over": ("Moving over from another tool", ()),
     "backup": ("Backup and restore", ()),
     "upgrade": ("Upgrade", ()),
 }  # fmt: skip

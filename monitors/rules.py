@@ -6,6 +6,7 @@ ask without storing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -111,7 +112,13 @@ def split_config(kind: str, data: dict[str, Any]) -> tuple[dict[str, Any], dict[
 
 def secret_names(kind: str) -> frozenset[str]:
     """The settings of a kind that are secrets; a map of secrets (headers) is one as a whole."""
-    properties = checks.KINDS[kind].Config.model_json_schema().get("properties", {})
+    return _secret_names(checks.KINDS[kind].Config)
+
+
+@functools.cache
+def _secret_names(config: type[checks.base.CheckConfig]) -> frozenset[str]:
+    """Making a schema takes milliseconds, and every saved monitor asks twice."""
+    properties = config.model_json_schema().get("properties", {})
     return frozenset(n for n, p in properties.items() if any(_is_secret(q) for q in (p, *p.get("anyOf", ()))))
 
 
