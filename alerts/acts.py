@@ -121,6 +121,8 @@ def retry(row: Delivery, *, by: Actor, at: datetime) -> Delivery:
         row = Delivery.objects.select_for_update().get(pk=row.pk)
         if row.state not in (Delivery.State.FAILED, Delivery.State.UNKNOWN):
             raise Refused(f"Only failed deliveries can be tried again; this one is {row.get_state_display().lower()}.")
+        if row.channel is not None and row.channel.deleted_at is not None:
+            raise Refused("Its channel is in the trash; put it back first.")
         row.state, row.next_attempt_at, row.reason, row.finished_at, row.gather = (
             Delivery.State.PENDING,
             at,

@@ -121,7 +121,8 @@ def claim(worker: str, limit: int, at: datetime, token: int | None = None) -> li
 
 def _pointless(row: Delivery, at: datetime) -> bool:
     """Is there no use in sending it any more? It ends here then, and says why."""
-    why = answered.pointless(row) or _never_heard(row)
+    gone = "The channel was deleted." if row.channel is not None and row.channel.deleted_at is not None else ""
+    why = gone or answered.pointless(row) or _never_heard(row)
     if not why:
         return False
     Delivery.objects.filter(pk=row.pk, lease_token=row.lease_token).update(

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value
 
-from alerts import engine, facts, planning, telling
+from alerts import engine, facts, planning, requested, telling
 from alerts.models import Alert, MaintenanceWindow, Occurrence, Silence
 from alerts.signals import alert_changed, maintenance_changed
 from alerts.snapshot import moment
@@ -122,6 +122,7 @@ def cancel_window(row: MaintenanceWindow, *, by: Actor, at: datetime) -> Mainten
         row.save(update_fields=["cancelled_at", "cancelled_by"])
         _carry_out(row, at)
         audit.record("maintenance.cancel", row, by=by, client_id=row.client_id)
+        requested.window_cancelled(row, by=by.name, at=at)
         return row
 
 

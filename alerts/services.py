@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from alerts import channel_settings, channels, filters
+from alerts import channel_settings, channels, filters, trash  # noqa: F401 - trash describes how they go there
 from alerts.models import Channel, ContactChannel, Trigger
 from alerts.quiet import save_silence as save_silence
 from portal import audit
@@ -81,7 +81,7 @@ def _refuse_limits(kind: type[channels.Channel] | None, values: Mapping[str, Any
 
 
 def delete_channel(row: Channel, *, by: Actor) -> None:
-    """Delete a channel; triggers that name it go on without it. What was sent through it goes with it."""
+    """Put a channel into the trash; triggers that name it go on without it, and what waits to be sent is dropped."""
     ground.delete(row, by=by)
 
 
@@ -151,7 +151,7 @@ def judged(row: Trigger | None, values: dict[str, Any]) -> dict[str, str]:
 
 
 def delete_trigger(row: Trigger, *, by: Actor) -> None:
-    """Delete a trigger."""
+    """Put a trigger into the trash."""
     ground.delete(row, by=by)
 
 
@@ -244,7 +244,7 @@ def _retire(channel: Channel, by: Actor) -> None:
     if channel.deliveries.exists():
         ground.change(channel, by=by, enabled=False)
     else:
-        delete_channel(channel, by=by)
+        ground.forget(channel, by=by)
 
 
 def _refuse_way(way: Mapping[str, Any]) -> None:

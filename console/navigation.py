@@ -35,6 +35,8 @@ ITEMS = (
     NavigationItem("Integrations", "/integrations/", "download", 77),
     NavigationItem("Probes", "/probes/", "probe", 78),
     NavigationItem("Clients", "/clients/", "client", 80),
+    NavigationItem("People", "/people/", "people", 82, verb=WRITE),
+    NavigationItem("Trash", "/trash/", "trash", 95, verb=WRITE),
 )
 
 

@@ -8,7 +8,8 @@ class IncidentsConfig(AppConfig):
 
     def ready(self) -> None:
         from incidents import receivers, reports
-        from portal import slots
+        from portal import slots, trash
 
         receivers.connect()
+        trash.takes("portal.contact", "incidents.ReportRecipient.contact")
         slots.register("incidents.reports", 3600, reports.keep_due)

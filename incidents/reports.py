@@ -2,7 +2,7 @@
 
 figures(client, date(2026, 11, 1), at=now)     -> the body of one month, in plain JSON
 make(client, first, by=…, at=…)                -> SlaReport, kept; the same figures are kept once
-keep_due(at)                                   -> how many months that have just gone by were kept by themselves
+keep_due(at)                                   -> how many months that have just gone by were kept by themselves, and mailed
 recompute(report, at=…)                        -> what differs: nothing, or sentences
 """
 
@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from incidents import sla, sla_rows
+from incidents import sla, sla_mail, sla_rows
 from incidents.models import SlaContract, SlaReport
 from portal import audit
 from portal.audit import Actor
@@ -155,6 +155,7 @@ def make(client: Client, first: date, *, by: Actor, at: datetime) -> SlaReport:
             audit.record(
                 "sla_report.make", row, by=by, client_id=client.pk, after={"month": body["month"], "digest": digest}
             )
+            sla_mail.owe(row, at=at)
             return row
     except IntegrityError:  # somebody made the very same at the same moment
         return SlaReport.objects.get(**about)
@@ -165,7 +166,10 @@ LATEST = timedelta(days=10)  # a contract that is made later in the month promis
 
 
 def keep_due(at: datetime) -> int:
-    """Keep the month that has just gone by of each client with a contract, once it has settled. Returns how many."""
+    """Keep the month that has just gone by of each client with a contract, once it has settled. Returns how many.
+
+    What was to be mailed before and failed in passing is tried once more.
+    """
     kept = 0
     for client in Client.objects.filter(services__sla_contract__isnull=False).distinct().order_by("pk"):
         first = sla.months_back(at, client.timezone, 2)[1]
@@ -176,6 +180,7 @@ def keep_due(at: datetime) -> int:
         if all(s["complete"] for s in body["services"]) and any(s["met"] is not None for s in body["services"]):
             make(client, first, by=audit.PORTAL, at=at)
             kept += 1
+    sla_mail.again(at)
     return kept
 
 

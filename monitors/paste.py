@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -222,11 +223,21 @@ def _settings(line: Line, kind: str, given: dict[str, str]) -> None:
             line.errors.append(
                 f"config.{name}: A secret is not taken from a list; leave it out and enter it on the monitor's form."
             )
+        elif properties.get(name, {}).get("$ref", "").endswith("/JsonValue"):
+            line.values["config"][name] = any_json(text)
         elif properties.get(name, {}).get("type") == "array":
             words = [word.strip() for word in re.split(r"[;|]", text) if word.strip()]
             line.values["config"][name] = words
         else:
             line.values["config"][name] = text
+
+
+def any_json(text: str) -> Any:
+    """`5`, `true` or `{"a": 1}` as what they say; anything else is text, as `"5"` in quotes is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def duration(text: str) -> int | None:

@@ -92,7 +92,7 @@ def roll(at: datetime, most: int = 48) -> int:
 
 def roll_hour(start: datetime) -> int:
     """Count one hour from raw results; returns how many rows were written."""
-    ids = Monitor.objects.aggregate(a=Min("id"), b=Max("id"))
+    ids = Monitor._base_manager.aggregate(a=Min("id"), b=Max("id"))  # what is in the trash keeps its history
     if ids["a"] is None:
         return 0
     return sum(
@@ -157,7 +157,7 @@ def _count(start: datetime, end: datetime, low: int, high: int) -> dict[tuple[in
 def _write(cells: dict[tuple[int, int], list[Any]], period: str, start: datetime) -> int:
     if not cells:
         return 0
-    alive = set(Monitor.objects.filter(pk__in={m for m, _ in cells}).values_list("pk", flat=True))
+    alive = set(Monitor._base_manager.filter(pk__in={m for m, _ in cells}).values_list("pk", flat=True))
     standing = set(Probe.objects.values_list("pk", flat=True))
     rows: Iterable[Rollup] = (
         Rollup(

@@ -8,13 +8,15 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 
-from alerts.models import Alert
-from alerts.report import close
-from monitors import checks, engine, places, rules, store, subjects
-from monitors.models import Monitor, Probe, ProbeState, StateChange
+from monitors import checks, engine, places, rules, store
+from monitors.models import Monitor, Probe, ProbeState
 from monitors.models.monitor import State
+from monitors.resting import FENCED, rest, wake
+from monitors.resting import close_alerts as close_alerts
+from monitors.resting import delete as delete
+from monitors.resting import pause as pause
+from monitors.resting import resume as resume
 from monitors.rules import refuse_unreachable as refuse_unreachable
 from monitors.rules import secret_names as secret_names
 from monitors.rules import split_config as split_config
@@ -75,7 +77,7 @@ def save(
         seen_from = _slugs(m) if before is not None and chosen is not None else None
         schedule(m, at, chosen if chosen is not None else ruled(m), quorum=None if before is None else before.quorum)
         if before is not None and before.enabled != m.enabled:
-            _rest(m, at, by) if not m.enabled else _wake(m, at)
+            rest(m, at, by) if not m.enabled else wake(m, at)
         elif (
             before is not None and m.enabled and m.kind in ("heartbeat", "push") and m.views.exclude(facts={}).exists()
         ):
@@ -107,10 +109,6 @@ def _difference(before: Monitor, after: Monitor) -> dict[str, dict[str, Any]]:
         "after": {n: getattr(after, n) for n in changed}
         | ({"secrets": "changed"} if before.secrets.open() != after.secrets.open() else {}),
     }
-
-
-# What takes the lease from a check that is under way: by the old settings, its result does not count, and the new ones are checked now.
-FENCED: dict[str, Any] = {"claimed_by": "", "lease_token": None, "lease_until": None, "rush": False}
 
 
 def _slugs(m: Monitor) -> list[str]:
@@ -181,92 +179,6 @@ def spread(m: Monitor, at: datetime) -> None:
         ProbeState.objects.filter(pk=v.pk).update(
             next_due_at=engine.first_slot(m.pk, v.probe_id, m.interval_seconds, at)
         )
-
-
-# --- Pause, resume, delete ----------------------------------------------------------------------------------------------
-def pause(m: Monitor, *, by: Actor, at: datetime) -> Monitor:
-    """No checks, no alerts; open ones close quietly. Refused when it rests already."""
-    return _switch(m, False, by, at)
-
-
-def resume(m: Monitor, *, by: Actor, at: datetime) -> Monitor:
-    """Check again, from now. Refused when it does not rest."""
-    return _switch(m, True, by, at)
-
-
-def _switch(m: Monitor, on: bool, by: Actor, at: datetime) -> Monitor:
-    with transaction.atomic():
-        m = Monitor.objects.select_for_update().get(pk=m.pk)
-        if m.enabled == on:
-            raise Refused("This monitor is not paused." if on else "This monitor is paused already.")
-        m.enabled = on
-        m.config_version += 1
-        m.save(update_fields=["enabled", "config_version"])
-        _wake(m, at) if on else _rest(m, at, by)
-        audit.record("monitor.resume" if on else "monitor.pause", m, by=by, client_id=m.client_id)
-        bells.ring_on_commit(bells.PROBE)
-        return m
-
-
-def _step(m: Monitor, state: str, at: datetime, reason: str) -> None:
-    if m.state == state:
-        return
-    before = m.state
-    m.state, m.state_since, m.state_version, m.state_reason, m.flapping_since = (
-        state,
-        at,
-        m.state_version + 1,
-        reason,
-        None,
-    )
-    m.save(update_fields=["state", "state_since", "state_version", "state_reason", "flapping_since"])
-    StateChange.objects.create(
-        monitor=m, version=m.state_version, at=at, from_state=before, to_state=state, reason=reason
-    )
-
-
-def _rest(m: Monitor, at: datetime, by: Actor) -> None:
-    # Taking the lease token away fences a check that is under way: its result will not count.
-    m.views.update(active=False, changed=False, **FENCED)
-    _step(m, State.PAUSED, at, f"Paused by {by.name}.")
-    close_alerts(m, at=at, by=by)
-
-
-def _wake(m: Monitor, at: datetime) -> None:
-    m.views.update(
-        active=True, next_due_at=at, status=engine.UNKNOWN, vote=engine.UNKNOWN, streak=0, since=None, settled=False, stale=False, error_class="", message=""
-    )  # fmt: skip
-    if checks.KINDS[m.kind].passive and m.kind != "group":
-        m.views.update(facts={}, next_due_at=at.replace(year=at.year + 10))
-    _step(m, State.PENDING, at, "Waiting for the first result.")
-
-
-def close_alerts(m: Monitor, *, at: datetime, by: Actor) -> None:
-    """Close what is open about a monitor without a word (ALR-3)."""
-    rows = list(
-        Alert.objects.filter(
-            Q(entity_type="monitor", entity_id=str(m.pk)) | Q(entity_type="container", monitor_id=m.pk),
-            resolved_at=None,
-        )
-        .order_by("pk")
-        .select_for_update()
-    )
-    if rows:
-        close(rows, at=at, by=by, quiet=True)
-
-
-def delete(m: Monitor, *, by: Actor, at: datetime) -> None:
-    """Forget a monitor with its history; its alerts close quietly and stay on the record."""
-    with transaction.atomic():
-        close_alerts(m, at=at, by=by)
-        audit.record(
-            "monitor.delete",
-            m,
-            by=by,
-            client_id=m.client_id,
-            before={"name": m.name, "kind": m.kind, "target": subjects.target_of(m)},
-        )
-        m.delete()
 
 
 # --- Ask and tell ---------------------------------------------------------------------------------------------------------

@@ -10,12 +10,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.stagekit import clear_login
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
-from django.http import HttpRequest
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 
-from portal import mfa
+from portal import mfa, oidc, oidc_pages, sessions, throttle
+from portal.errors import Refused
 from portal.secrets import Sealed
 
 
@@ -28,6 +33,32 @@ class InvitedOnly(DefaultAccountAdapter):
     def populate_username(self, request: HttpRequest, user: object) -> None:
         """There are no user names."""
 
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """As everywhere here: the peer's, or what proxies of ours saw (TRUSTED_PROXIES)."""
+        return sessions.address_of(request)
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Before a password is looked at. allauth counts tries per account, so that a stranger could lock its person out."""
+        email = credentials.get("email") or getattr(request.user, "email", "")
+        try:
+            self._login_failed_rl_usage = throttle.take(request, str(email))
+        except Refused as refusal:
+            raise ValidationError(str(refusal), code="too_many_login_attempts") from None
+
+    def pre_login(self, request: HttpRequest, user: Any, **about: Any) -> HttpResponse | None:
+        """Where single sign-on is required, other ways are the owners' alone."""
+        answer = super().pre_login(request, user, **about)
+        if answer is None and oidc_pages.must_sign_on(request, user):
+            clear_login(request)
+            messages.error(request, f"You sign in with {oidc.name()} here.")
+            return redirect("account_login")
+        return answer
+
+    def get_login_stages(self) -> list[str]:
+        """As allauth's, with a second step that the company's own sign-on may have taken already."""
+        ours = {"allauth.mfa.stages.AuthenticateStage": "portal.oidc_pages.SecondStepStage"}
+        return [ours.get(stage, stage) for stage in super().get_login_stages()]
+
     def get_reset_password_from_key_url(self, key: str) -> str:
         """The link in the mail: our own address, whatever name the request was sent to."""
         uid, _, rest = key.partition("-")
@@ -37,11 +68,10 @@ class InvitedOnly(DefaultAccountAdapter):
         """The password, or (once there is a second step) the steps alone; what the person uses every day first."""
         methods = {method["id"]: method for method in super().get_reauthentication_methods(user)}
         if not user.is_authenticated or not mfa.has_factor(user):
-            return [
-                {**method, "description": "Use your password"}
-                for name, method in methods.items()
-                if name == "reauthenticate"
-            ]
+            if "reauthenticate" in methods:
+                return [{**methods["reauthenticate"], "description": "Use your password"}]
+            words = f"Sign in with {oidc.name()} again" if oidc.enabled() else ""
+            return [{"id": "oidc", "description": words, "url": reverse("oidc_again")}] if words else []
         has_app = mfa.Authenticator.objects.filter(user_id=user.pk, type=mfa.TOTP).exists()
         words = {
             "mfa_reauthenticate": "Use a code of your app or a recovery code" if has_app else "Use a recovery code",

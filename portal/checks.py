@@ -43,6 +43,13 @@ def fit_to_be_public(app_configs: Any = None, **_: Any) -> list[Warning]:
         found.append(
             Warning("BASE_URL is not https, so cookies and passwords travel in the open.", hint=hint, id="portal.W201")
         )
+    if settings.HTTPS and not settings.TRUSTED_PROXIES:
+        hint = "Set TRUSTED_PROXIES to the proxy's network, as 127.0.0.1/32; limits and audit log then see who calls."
+        found.append(
+            Warning(
+                "TRUSTED_PROXIES is empty: all who come by the proxy look like one caller.", hint=hint, id="portal.W207"
+            )
+        )
     if host in ("localhost", "127.0.0.1", "::1"):
         found.append(
             Warning(

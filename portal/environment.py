@@ -103,6 +103,45 @@ def file(name: str) -> str:
     return path
 
 
+def single_sign_on(found: dict, allow: tuple[IPv4Network | IPv6Network, ...]) -> dict:
+    """The OpenID Connect settings as they were found, or {} where they cannot work, with each mistake recorded.
+
+    The issuer is asked for keys and for who somebody is, so it must be https; an address in OUTBOUND_ALLOW is trusted
+    as it is.
+    """
+    named = {"issuer": "OIDC_ISSUER", "client_id": "OIDC_CLIENT_ID", "secret": "OIDC_CLIENT_SECRET"}
+    missing = [name for key, name in named.items() if not found[key]]
+    if len(missing) == len(named):
+        if found["mfa"] or found["require"]:
+            mistakes.append("OIDC_MFA and OIDC_REQUIRE need a provider; set OIDC_ISSUER too, or leave them out")
+        return {}
+    if missing:
+        mistakes.append(f"{' and '.join(missing)} missing: single sign-on needs {', '.join(named.values())} together")
+        return {}
+    issuer = found["issuer"].rstrip("/")
+    try:
+        parts = urlsplit(issuer)
+        plain = bool(parts.hostname) and not (parts.query or parts.fragment or parts.username or parts.password)
+        good = plain and (parts.scheme == "https" or (parts.scheme == "http" and _allowed(parts.hostname or "", allow)))
+    except ValueError:
+        good = False
+    if not good:
+        mistakes.append(
+            f"OIDC_ISSUER={found['issuer']!r} is not an https address; set for example OIDC_ISSUER=https://login.example/realms/main"
+        )
+        return {}
+    words = frozenset(filter(None, (word.strip() for word in found["mfa"].split(","))))
+    return {**found, "issuer": issuer, "name": found["name"] or "single sign-on", "mfa": words}
+
+
+def _allowed(host: str, allow: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    try:
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return False
+    return any(address in network for network in allow)
+
+
 def generated(name: str, directory: Path, make=lambda: secrets.token_urlsafe(48)) -> str:
     """A key from the environment or, on one machine, made once and kept in the data directory (mode 0600)."""
     value = text(name)

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
-from portal import mfa
+from portal import mfa, oidc_pages
 from portal.middleware import Handler, api_error
 from portal.views import MACHINES
 
@@ -46,7 +46,7 @@ class StaffSecondStep:
         """The answer instead of the page, or None: go on."""
         if not settings.REQUIRE_STAFF_MFA or _by_token(request) or not request.user.is_authenticated:
             return None
-        if not mfa.required_of(request.user) or mfa.proofs(request):
+        if not mfa.required_of(request.user) or _proved(request):
             return None
         has_one = mfa.has_factor(request.user)
         if request.resolver_match is not None and request.resolver_match.view_name in (PROVE if has_one else ENROL):
@@ -60,6 +60,11 @@ class StaffSecondStep:
         back = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
         where = mfa.step_up_url(request, back) if has_one else reverse("mfa_index")
         return HttpResponseClientRedirect(where) if getattr(request, "htmx", False) else redirect(where)
+
+
+def _proved(request: HttpRequest) -> bool:
+    """Did this session take a second step, here or (where OIDC_MFA says so) at the company's own sign-on?"""
+    return bool(mfa.proofs(request)) or oidc_pages.brought_second_step(request, request.user)
 
 
 def _by_token(request: HttpRequest) -> bool:

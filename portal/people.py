@@ -13,21 +13,20 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
-from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Count
 
-from portal import audit, signals
+from portal import audit, sessions, signals
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
 from portal.models import AuditHead, Client, Membership, OneTimeLink, Token, User
 from portal.models.people import SCOPES
 from portal.services import clean
-from portal.tenancy import OWNER, viewer_of
+from portal.tenancy import ADMINISTER, OWNER, WRITE, Viewer, viewer_of
 
 log = logging.getLogger("watchkeeper.people")
 
@@ -36,6 +35,20 @@ SETUP_LIFE = timedelta(days=1)
 INVITE_LIFE = timedelta(days=7)
 
 
+# --- Who may do this? -----------------------------------------------------------------------------------------------------
+def may_manage(viewer: Viewer, client_id: int | None) -> bool:
+    """May they invite, change and remove people there? Our own people: owners; a client's: owners, staff, its admin."""
+    return viewer.may(ADMINISTER, None) if client_id is None else viewer.may(WRITE, client_id)
+
+
+def manages(viewer: Viewer, user: User) -> bool:
+    """May they act on the person as a whole (end sessions, see a link that gives their account)? Only who manages every
+    place where that person belongs: a client's admin gets no hold of an account that opens more than that client."""
+    places = list(user.memberships.values_list("client_id", flat=True))
+    return bool(places) and all(may_manage(viewer, client_id) for client_id in places)
+
+
+# --- Coming in ------------------------------------------------------------------------------------------------------------
 def owner_exists() -> bool:
     """Has somebody set this installation up?"""
     return Membership.objects.filter(client=None, role=OWNER).exists()
@@ -86,6 +99,12 @@ def invitation_link(user: User) -> str:
     """A new link with which this person, who has no password yet, chooses one."""
     secret = OneTimeLink.make(INVITE, expires_at=database_now() + INVITE_LIFE, user=user, recipient=user.email)
     return f"{settings.BASE_URL}/invite/{secret}/"
+
+
+def end_invitations(user: User) -> int:
+    """Links with which this person would choose a first password work no more; how many did."""
+    at = database_now()
+    return OneTimeLink.objects.filter(purpose=INVITE, user=user, used_at=None, expires_at__gt=at).update(used_at=at)
 
 
 def mail_invitation(user: User, link: str) -> str:
@@ -153,6 +172,8 @@ def remove(membership: Membership, *, by: Actor) -> None:
             )
         end_sessions(membership.user)
         membership.delete()
+        if not membership.user.memberships.exists():
+            end_invitations(membership.user)
 
 
 def change_user(user: User, *, by: Actor, **values: Any) -> User:
@@ -168,19 +189,30 @@ def change_user(user: User, *, by: Actor, **values: Any) -> User:
         if changed.get("is_active") is False:
             if user.memberships.filter(client=None, role=OWNER).exists():
                 _another_owner(user)
-            user.tokens.filter(revoked_at=None).update(revoked_at=database_now())
+            revoke_tokens(user)
             end_sessions(user)
         user.save(update_fields=list(changed))
         audit.record("user.changed", user, by=by, before={n: before[n] for n in changed}, after=changed)
     return user
 
 
-def end_sessions(user: User) -> int:
-    """Sign a person out everywhere; returns how many sessions ended."""
-    theirs = [
-        s.pk for s in Session.objects.iterator(chunk_size=1000) if s.get_decoded().get("_auth_user_id") == str(user.pk)
-    ]
-    return Session.objects.filter(pk__in=theirs).delete()[0]
+def end_sessions(user: User, *, keep: str | None = None) -> int:
+    """Sign a person out everywhere, but for the session with the key `keep`; returns how many sessions ended."""
+    return sessions.forget(key for key in sessions.keys_of(user) if key != keep)
+
+
+def sign_out(user: User, *, by: Actor) -> int:
+    """Somebody ends another's sessions, on the record; returns how many."""
+    with transaction.atomic():
+        ended = end_sessions(user)
+        if ended:
+            audit.record("user.sessions_ended", user, by=by, before={"sessions": ended})
+    return ended
+
+
+def revoke_tokens(user: User) -> int:
+    """All tokens of a person end; how many. The caller records why."""
+    return user.tokens.filter(revoked_at=None).update(revoked_at=database_now())
 
 
 def issue_token(
@@ -242,6 +274,9 @@ def _enrol(user: User, client: Client | None, role: str, by: Actor) -> Membershi
 
 
 def _another_owner(user: User) -> None:
+    AuditHead.objects.get_or_create(chain=audit.MSP_CHAIN)
+    # Two owners who remove each other: one after the other.
+    AuditHead.objects.select_for_update().get(chain=audit.MSP_CHAIN)
     others = Membership.objects.filter(client=None, role=OWNER, user__is_active=True).exclude(user=user)
     if not others.aggregate(n=Count("pk"))["n"]:
         raise Refused("This is the last owner; make somebody else an owner first.")

@@ -13,10 +13,12 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.fields.related import ForeignKey
 
-from portal import audit, signals
+from portal import audit, signals, trash
 from portal.audit import Actor
+from portal.clock import database_now
 from portal.errors import Refused
 from portal.models import Client, Contact, ContactGroup, Tag
+from portal.models.trash import Trashable
 from portal.ownership import client_id_of
 from portal.secrets import MASK, Sealed
 
@@ -99,7 +101,19 @@ def change(row: models.Model, *, by: Actor, tags: Iterable[str] | None = None, *
 
 
 def delete(row: models.Model, *, by: Actor) -> None:
-    """Delete a row and what hangs on it. Refused while something needs it."""
+    """Put a row into the trash for 30 days, if its kind has one; else delete it and what hangs on it. Refused while something needs it."""
+    if isinstance(row, Trashable):
+        with transaction.atomic():
+            audit.record(
+                f"{row._meta.model_name}.deleted", row, by=by, client_id=client_id_of(row), before=picture(row)
+            )
+            trash.put(row, by=by, at=database_now())
+        return
+    forget(row, by=by)
+
+
+def forget(row: models.Model, *, by: Actor) -> None:
+    """Delete a row and what hangs on it, for good. Refused while something needs it."""
     with transaction.atomic():
         audit.record(f"{row._meta.model_name}.deleted", row, by=by, client_id=client_id_of(row), before=picture(row))
         try:
@@ -125,6 +139,8 @@ def picture(row: models.Model) -> dict[str, Any]:
     """The row as the audit log shows it: plain values, masked secrets, tags as words."""
     values: dict[str, Any] = {}
     for field in row._meta.concrete_fields:
+        if field.name == "deleted_at":
+            continue
         value = getattr(row, field.attname)
         if isinstance(value, Sealed):
             value = MASK if value else ""

@@ -31,6 +31,7 @@ ALLOWED_HOSTS = sorted(
     | set(filter(None, env.text("ALLOWED_HOSTS").split(",")))
 )
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
 
 # --- Apps, from the ground up (layers: docs/decisions/0001-layers.md) --------------------------------------------
 INSTALLED_APPS = [
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "django_celery_beat",
     "django_filters",
     "django_htmx",
@@ -61,6 +63,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "portal.middleware.RequestId",
+    "portal.middleware.CallersAddress",
     "portal.middleware.Unavailable",
     "statuspages.serving.PublicPages",
     "django.middleware.security.SecurityMiddleware",
@@ -74,7 +77,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "portal.throttle.KnownBrowsers",
+    "portal.sessions.LastSeen",
     "portal.mfa_gate.StaffSecondStep",
+    "portal.viewing.OnlyLooking",
 ]
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -222,6 +228,19 @@ EMAIL_BACKEND = "portal.mail.Backend"
 SLACK_WEBHOOK_URL = env.text("SLACK_WEBHOOK_URL")
 HEARTBEAT_URL = env.text("HEARTBEAT_URL")
 
+# --- Single sign-on: an OpenID Connect provider says who somebody is; what they may do stays ours -----------------------
+OIDC = env.single_sign_on(
+    {
+        "issuer": env.text("OIDC_ISSUER"),
+        "client_id": env.text("OIDC_CLIENT_ID"),
+        "secret": env.text("OIDC_CLIENT_SECRET"),
+        "name": env.text("OIDC_NAME"),  # what the button says after "Sign in with"
+        "mfa": env.text("OIDC_MFA"),  # words in its amr or acr that count as our second step
+        "require": env.choice("OIDC_REQUIRE", ("on", "off"), "off") == "on",
+    },
+    OUTBOUND_ALLOW,
+)
+
 # --- Diagnosis: why does it fail? -----------------------------------------------------------------------------------------
 DIAGNOSIS = env.choice("DIAGNOSIS", ("on", "off"), "on") == "on"
 DIAGNOSIS_RESOLVERS = env.addresses("DIAGNOSIS_RESOLVERS", "1.1.1.1,9.9.9.9")  # asked beside each probe's own
@@ -260,6 +279,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "WARNING").upper()},
     "loggers": {
         "watchkeeper": {"level": env.text("LOG_LEVEL", "INFO").upper()},
-        "waitress.queue": {"level": "ERROR"},  # it warns at each request that waits for a thread, when there is least time for it
+        # It warns at each request that waits for a thread, when there is least time for it.
+        "waitress.queue": {"level": "ERROR"},
     },
 }

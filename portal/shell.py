@@ -8,14 +8,14 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from portal import registry
+from portal import branding, registry
 from portal.tenancy import Viewer, viewer_of
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
     """Template context of the shell. Counts are asked for only when a template shows them: a fragment does not."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
-        return {"nav": [], "portal_name": "Watchkeeper"}
+        return {"nav": [], **face(None)}
     viewer = viewer_of(request)
     counts = functools.cache(lambda: counted(viewer))
     return {
@@ -27,8 +27,18 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "curl": lambda: next(
             filter(None, (source(request.path, request.META.get("QUERY_STRING", "")) for source in registry.calls)), ""
         ),
-        "portal_name": "Watchkeeper",
+        **face(viewer),
         "base_url": settings.BASE_URL,
+    }
+
+
+def face(viewer: Viewer | None) -> dict[str, Any]:
+    """Under whose name the page is; looked up only when a template shows it."""
+    brand = functools.cache(lambda: branding.of(viewer))
+    return {
+        "portal_name": lambda: brand().name,
+        "brand_logo": lambda: brand().logo,
+        "brand_style": lambda: brand().style,
     }
 
 

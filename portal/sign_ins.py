@@ -13,18 +13,21 @@ from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa import signals as factor
 from allauth.mfa.models import Authenticator
-from django.contrib.auth.signals import user_logged_in
-from django.contrib.sessions.models import Session
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import transaction
 from django.http import HttpRequest
 
-from portal import audit, mfa
+from portal import audit, mfa, people, sessions, throttle, viewing
 from portal.audit import Actor
 from portal.models import OneTimeLink, User
+
+METHODS = {"oidc": "single sign-on"}
 
 
 def connect() -> None:
     """Listen to Django's and allauth's news."""
     user_logged_in.connect(on_sign_in, dispatch_uid="portal.sign_ins.in")
+    user_logged_out.connect(viewing.on_sign_out, dispatch_uid="portal.sign_ins.out")
     account.password_changed.connect(on_password, dispatch_uid="portal.sign_ins.changed")
     account.password_set.connect(on_password, dispatch_uid="portal.sign_ins.set")
     account.password_reset.connect(on_password, dispatch_uid="portal.sign_ins.reset")
@@ -35,15 +38,26 @@ def connect() -> None:
 
 
 def on_sign_in(sender: object, request: HttpRequest, user: User, **_: Any) -> None:
-    """user.signed_in, with what they proved it by."""
+    """user.signed_in, with what they proved it by. The session is written down, and the browser known from now on."""
+    if request is not None:
+        sessions.begin(request, user)
+        throttle.remember(request, user)
     proofs = [] if request is None else get_authentication_records(request, user)
-    by = [mfa.WORDS.get(proof.get("type", ""), proof["method"]) for proof in proofs]
+    by = [mfa.WORDS.get(proof.get("type", ""), METHODS.get(proof["method"], proof["method"])) for proof in proofs]
     audit.record("user.signed_in", user, by=_actor(request, user), after={"with": by} if by else None)
 
 
 def on_password(sender: object, request: HttpRequest, user: User, **_: Any) -> None:
-    """user.password_changed. Other sessions end by themselves: they carry a hash of the old password."""
-    audit.record("user.password_changed", user, by=_actor(request, user))
+    """user.password_changed. Whoever knew the old one is out: other sessions and all tokens end; this browser is known."""
+    with transaction.atomic():
+        ended = people.end_sessions(user, keep=_here(request, user))
+        after = {"sessions_ended": ended, "tokens_ended": people.revoke_tokens(user)}
+        audit.record("user.password_changed", user, by=_actor(request, user), after=after)
+    throttle.remember(request, user)
+
+
+def _here(request: HttpRequest, user: User) -> str | None:
+    return request.session.session_key if request.user.pk == user.pk else None
 
 
 def on_factor_added(sender: object, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
@@ -80,7 +94,7 @@ def on_factor_used(sender: object, request: HttpRequest, user: User, authenticat
 
 def forget_links(at: datetime) -> int:
     """Delete links that ended a month ago, and sessions that have expired."""
-    Session.objects.filter(expire_date__lt=at).delete()
+    sessions.forget_expired(at)
     return OneTimeLink.objects.filter(expires_at__lt=at - timedelta(days=30)).delete()[0]
 
 

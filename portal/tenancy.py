@@ -6,9 +6,11 @@ viewer); a token sees what its person sees, and less when it is bound to one cli
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import models
 from django.db.models import Q
 
@@ -73,6 +75,7 @@ class Viewer:
 
 
 NOBODY = Viewer(user=None)
+VIEWING = "viewing"  # the session's key for whose portal staff look at, and until when
 
 
 def viewer_of(actor: Any) -> Viewer:
@@ -85,7 +88,7 @@ def viewer_of(actor: Any) -> Viewer:
         token = getattr(actor, "auth", None) if hasattr(actor, "_request") else None
         if cached is not None and cached.user == actor.user and cached.token == token:
             return cached
-        base._viewer = _build(actor.user, token)
+        base._viewer = _build(actor.user, token, viewed_client(base) if token is None else None)
         return base._viewer
     return _build(actor, None)
 
@@ -95,7 +98,15 @@ def viewer_with(user: User, token: Token) -> Viewer:
     return _build(user, token)
 
 
-def _build(user: Any, token: Any) -> Viewer:
+def viewed_client(request: Any) -> int | None:
+    """The client as whose viewer this session looks at the portal (`portal.viewing`), while its time lasts; else None."""
+    known = getattr(request, "session", {}).get(VIEWING)
+    if not known or known["until"] <= time.time() or known["user"] != getattr(request.user, "pk", None):
+        return None
+    return int(known["client"])
+
+
+def _build(user: Any, token: Any, as_client: int | None = None) -> Viewer:
     if user is None or not getattr(user, "is_authenticated", False) or not user.is_active:
         return NOBODY
     msp, clients = "", {}
@@ -104,6 +115,10 @@ def _build(user: Any, token: Any) -> Viewer:
             msp = role
         elif active:
             clients[client_id] = role
+    if as_client is not None:
+        client = apps.get_model("portal", "Client").objects.filter(pk=as_client, active=True)
+        active = bool(msp) and client.exists()
+        return Viewer(user=user, client_roles={as_client: VIEWER} if active else {})
     return Viewer(user=user, token=token, msp_role=msp, client_roles=clients)
 
 

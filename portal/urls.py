@@ -4,7 +4,7 @@ from allauth.account import views as account
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from portal import health, mfa_pages, views
+from portal import health, mfa_pages, oidc_pages, session_pages, views
 
 urlpatterns = [
     path("healthz", health.healthz),
@@ -14,7 +14,10 @@ urlpatterns = [
     path("setup/<str:token>/", views.set_up, name="setup_link"),
     path("invite/<str:token>/", views.accept_invitation, name="invitation"),
     # Only the pages of allauth that we use; nobody signs up.
-    path("login/", account.login, name="account_login"),
+    path("login/", oidc_pages.sign_in, name="account_login"),
+    path("login/oidc/", oidc_pages.begin, name="oidc_begin"),
+    path("login/oidc/again/", oidc_pages.prove_again, name="oidc_again"),
+    path("login/oidc/callback/", oidc_pages.callback, name="oidc_callback"),
     path("logout/", account.logout, name="account_logout"),
     path("login/inactive/", account.account_inactive, name="account_inactive"),
     path("login/second-step/", mfa_pages.step, name="mfa_authenticate"),
@@ -32,6 +35,8 @@ urlpatterns = [
     path("security/passkeys/add/", mfa_pages.add_passkey, name="mfa_add_webauthn"),
     path("security/passkeys/<int:pk>/", mfa_pages.rename_passkey, name="mfa_edit_webauthn"),
     path("security/passkeys/<int:pk>/remove/", mfa_pages.remove_passkey, name="mfa_remove_webauthn"),
+    path("security/sessions/", session_pages.open_sessions, name="sessions"),
+    path("security/sessions/end/", session_pages.end, name="sessions_end"),
     path("password/change/", account.password_change, name="account_change_password"),
     path("password/set/", account.password_set, name="account_set_password"),
     path("password/reset/", account.password_reset, name="account_reset_password"),

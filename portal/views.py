@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from portal import people
+from portal import oidc_pages, people
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
@@ -86,6 +86,8 @@ def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
         raise Http404
     if _state(link) != "open":
         return render(request, "portal/invite_closed.html", {"state": _state(link)}, status=410)
+    if oidc_pages.must_sign_on(request, link.user):
+        return redirect("oidc_begin")  # there is no password to choose
     form = PasswordForm(request.POST or None, initial={"name": link.user.name})
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data

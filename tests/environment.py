@@ -21,6 +21,10 @@ SQLITE, POSTGRES = "sqlite", "postgres"
 
 # Empty is said out loud, so that neither the shell nor a .env file can put a real address in its place.
 PLAIN = {
+    **dict.fromkeys(
+        ("TRUSTED_PROXIES", "OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_NAME", "OIDC_MFA"), ""
+    ),
+    "OIDC_REQUIRE": "off",
     "BASE_URL": "http://localhost:8000",
     "DATABASE_URL": "",
     "REDIS_URL": "",

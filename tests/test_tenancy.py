@@ -20,11 +20,12 @@ from django.db import connection, models
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from alerts.models import ContactChannel, EscalationPolicy, MessageTemplate
-from incidents.models import Incident, Postmortem, SlaContract, SlaReport, Update
+from alerts.models import ContactChannel, EscalationPolicy, MaintenanceRequest, MessageTemplate
+from incidents.models import Incident, Postmortem, ReportMail, SlaContract, SlaReport, Update
 from monitors.models import Diagnosis, MonitorTemplate
+from portal import services as ground
 from portal.clock import database_now
-from portal.models import AuditEntry, Membership, ProviderSettings, Token
+from portal.models import AuditEntry, Contact, Membership, ProviderSettings, Token, TrashEntry
 from portal.tenancy import TenantQuerySet, tenant_path_of
 from statuspages import services as pages
 from statuspages.models import Page, Publication
@@ -42,6 +43,7 @@ SHARED = {
     "portal.Worker": "processes of the installation",
     "portal.Slot": "turns of periodic jobs",
     "portal.IdempotencyKey": "found by its token and key only",
+    "portal.SavedFilter": "a person's own views of lists, found by the person; the desk may read them",
     "alerts.Destination": "an address's pace and health, keyed by a hash; shown through its channel",
 }
 
@@ -152,6 +154,14 @@ def _template() -> MonitorTemplate:
     return MonitorTemplate.objects.get_or_create(name="Acme sites", defaults=about)[0]
 
 
+def _thrown_away() -> TrashEntry:
+    """A contact of Acme's in the trash."""
+    row = TrashEntry.objects.filter(client=cast.acme()).first()
+    if row is None:
+        ground.delete(Contact.objects.create(client=cast.acme(), name="Thrown away"), by=cast.TESTS)
+    return row or TrashEntry.objects.get(client=cast.acme())
+
+
 def _token() -> Token:
     cast.token(cast.alice(), client=cast.acme())
     return Token.objects.latest("pk")
@@ -181,6 +191,17 @@ def _sla_report() -> SlaReport:
     return SlaReport.objects.get_or_create(**about, defaults={"body": body, "made_at": database_now()})[0]
 
 
+def _report_mail() -> ReportMail:
+    about = {"report": _sla_report(), "contact": cast.contact()}
+    return ReportMail.objects.get_or_create(**about, defaults={"name": "Ana", "created_at": database_now()})[0]
+
+
+def _request() -> MaintenanceRequest:
+    at = database_now()
+    about = {"starts_at": at, "ends_at": at + timedelta(hours=1), "created_at": at, "asked_name": "Alice"}
+    return MaintenanceRequest.objects.get_or_create(client=cast.acme(), title="New switch", defaults=about)[0]
+
+
 def _diagnosis() -> Diagnosis:
     at = database_now()
     about = {"cause": "person", "state": "done", "started_at": at, "deadline_at": at}
@@ -189,6 +210,7 @@ def _diagnosis() -> Diagnosis:
 
 # Route -> what stands in its braces: an object of Acme's, or of the MSP's alone. Extend it with your app's.
 ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
+    **{f"trash/{{pk}}/{tail}/": lambda: {"pk": _thrown_away().pk} for tail in ("put-back", "purge")},
     **{
         f"probes/{{pk}}/{tail}": lambda: {"pk": cast.probe(cast.acme()).pk}
         for tail in ("", "edit/", "enrol/", "delete/", "network/")
@@ -389,6 +411,8 @@ ROUTES |= {
 }
 
 ROUTES |= {
+    "people/{pk}/": lambda: {"pk": Membership.objects.get(user=cast.alice()).pk},
+    "people/{pk}/{verb}/": lambda: {"pk": Membership.objects.get(user=cast.alice()).pk, "verb": "remove"},
     "api/v1/incidents/{pk}/updates/{update}": _update,
     "incidents/{pk}/updates/{update}/": _update,
     **{f"api/v1/playbooks/{{pk}}{t}": lambda: {"pk": cast.playbook().pk} for t in ("", "/dry-run", "/backtest")},
@@ -404,8 +428,22 @@ ROUTES |= {
     "runs/{pk}/{verb}/": lambda: {"pk": cast.run().pk, "verb": "cancel"},
 }
 
+ROUTES |= {
+    "sla/mails/{pk}/again/": lambda: {"pk": _report_mail().pk},
+    "sla/{pk}/recipients/": lambda: {"pk": cast.acme().pk},
+    "sla/{pk}/{which}/to-me/": lambda: {"pk": _sla_report().client_id, "which": "2026-10"},
+    "maintenance/requests/{pk}/": lambda: {"pk": _request().pk},
+    "maintenance/requests/{pk}/{verb}/": lambda: {"pk": _request().pk, "verb": "accept"},
+    **{
+        f"api/v1/maintenance-requests/{{pk}}{t}": lambda: {"pk": _request().pk}
+        for t in ("", "/accept", "/decline", "/withdraw")
+    },
+    "branding/{pk}/": lambda: {"pk": cast.acme().pk},
+}
+
 # Addresses whose parameter is a secret, a public name, or that are not about a client's rows.
 OPEN = {
+    "filters/{pk}/delete/": "somebody's own saved filter: for anybody else, owners too, it does not exist (tests/console/test_saved_filters.py)",
     "probe/v1/jobs/{pk}": "signed by the probe whose job it is",
     "r/{token}/": "signed over one diagnosis and its mark; it expires and can be revoked",
     "r/{token}/raw.json": "as the report it belongs to",
@@ -423,6 +461,7 @@ OPEN = {
     "hooks/twilio/status/{delivery}/{attempt}/": "Twilio's signature is checked",
     "api/v1/on-call-schedules/{pk}/feed.ics": "the feed's own revocable secret is asked for; without it 404 for everybody",
     "help/{name}/": "the guides are the same for everybody who is signed in",
+    "branding/logo/{digest}.{ending}": "named by the picture's own digest: whoever can say it has the picture; the sign-in page and mails show it",
     "setup/{token}/": "the parameter is a one-time secret",
     "invite/{token}/": "the parameter is a one-time secret",
     "ping/{code}": "the monitor's unguessable ping code",

@@ -9,8 +9,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from alerts import filters, quiet
-from alerts.models import MaintenanceWindow, Occurrence, Silence
+from alerts import filters, quiet, requesting
+from alerts.models import MaintenanceRequest, MaintenanceWindow, Occurrence, Silence
 from portal.admin.desk import Desk, DoorForm, Truth, TruthInline
 from portal.admin.fields import ObjectField
 from portal.admin.lists import each, time_column
@@ -138,3 +138,18 @@ class OccurrenceDesk(Truth):
     @admin.display(description="Client", ordering="window__client")
     def client(self, row: Occurrence) -> str:
         return str(row.window.client or "–")
+
+
+@admin.register(MaintenanceRequest)
+class RequestDesk(Truth):
+    list_display = ("title", "client", "state", "asked_name", time_column("starts_at", "Starts"), time_column("ends_at", "Ends"), "decided_by")  # fmt: skip
+    list_filter = ("state", "client")
+    list_select_related = ("client",)
+    search_fields = ("title", "note", "asked_name", "client__name")
+    date_hierarchy = "starts_at"
+    actions = ("accept",)
+
+    @admin.action(description="Accept and plan", permissions=["operate"])
+    def accept(self, request: HttpRequest, queryset: QuerySet[MaintenanceRequest]) -> None:
+        by = Actor.of(request)
+        each(request, queryset, lambda row: requesting.accept(row, by=by, at=database_now()), "accepted")

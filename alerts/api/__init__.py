@@ -15,6 +15,7 @@ def register(router: SimpleRouter) -> None:
         message_templates,
         oncall,
         policies,
+        requests,
         silences,
         triggers,
         windows,
@@ -25,6 +26,7 @@ def register(router: SimpleRouter) -> None:
     router.register("message-templates", message_templates.MessageTemplates)
     router.register("silence", silences.Silences)
     router.register("maintenance-windows", windows.Windows)
+    router.register("maintenance-requests", requests.Requests)
     router.register("alerts", alerts.Alerts)
     router.register("escalation-policies", policies.Policies)
     router.register("on-call-schedules", oncall.Schedules)

@@ -5,6 +5,7 @@ import django.db.models.deletion
 import django.db.models.functions.text
 import portal.models.clients
 import portal.secrets
+from django.conf import settings
 from django.db import migrations, models
 
 
@@ -13,6 +14,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ('portal', '0001_initial'),
     ]
 
@@ -94,6 +96,7 @@ class Migration(migrations.Migration):
             name='Channel',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('deleted_at', models.DateTimeField(editable=False, null=True)),
                 ('name', models.CharField(max_length=120)),
                 ('type', models.CharField(max_length=24)),
                 ('config', models.JSONField(blank=True, default=dict)),
@@ -477,6 +480,7 @@ class Migration(migrations.Migration):
             name='Trigger',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('deleted_at', models.DateTimeField(editable=False, null=True)),
                 ('name', models.CharField(max_length=120)),
                 ('filter_severities', models.CharField(blank=True, help_text='info, warning, critical. Comma-separated; empty: all.', max_length=1000)),
                 ('filter_sources', models.CharField(blank=True, help_text='endpoint, heartbeat, certificate, domain … Comma-separated; empty: all.', max_length=1000)),
@@ -704,7 +708,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='trigger',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='one_trigger_per_name', violation_error_message='A trigger of this name exists; choose another name.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), condition=models.Q(('deleted_at', None)), name='one_trigger_per_name', violation_error_message='A trigger of this name exists; choose another name.'),
         ),
         migrations.AddConstraint(
             model_name='trigger',
@@ -717,5 +721,31 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='usage',
             constraint=models.CheckConstraint(condition=models.Q(('sent__gte', 0)), name='usage_is_not_negative'),
+        ),
+        migrations.CreateModel(
+            name='MaintenanceRequest',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('title', models.CharField(max_length=200)),
+                ('note', models.TextField(blank=True, help_text='For our staff.')),
+                ('starts_at', models.DateTimeField()),
+                ('ends_at', models.DateTimeField()),
+                ('timezone', models.CharField(default='UTC', max_length=64, validators=[portal.models.clients.known_zone])),
+                ('scopes', models.JSONField(blank=True, default=list, help_text="monitor:7, site:1, service:5. Empty: all of the client's.")),
+                ('state', models.CharField(choices=[('requested', 'Requested'), ('accepted', 'Accepted'), ('declined', 'Declined'), ('withdrawn', 'Withdrawn')], default='requested', max_length=10)),
+                ('asked_name', models.CharField(max_length=200)),
+                ('created_at', models.DateTimeField()),
+                ('decided_at', models.DateTimeField(null=True)),
+                ('decided_by', models.CharField(blank=True, max_length=200)),
+                ('reason', models.CharField(blank=True, help_text='Why it was declined, or words with the acceptance.', max_length=500)),
+                ('asked_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='maintenance_requests', to='portal.client')),
+                ('window', models.OneToOneField(help_text='What accepting it made.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='request', to='alerts.maintenancewindow')),
+            ],
+            options={
+                'ordering': ['-pk'],
+                'indexes': [models.Index(condition=models.Q(('state', 'requested')), fields=['client'], name='request_waiting')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='request_ends_after_it_starts'), models.CheckConstraint(condition=models.Q(('state__in', ['requested', 'accepted', 'declined', 'withdrawn'])), name='request_state_is_known'), models.CheckConstraint(condition=models.Q(models.Q(('decided_at', None), ('state', 'requested')), models.Q(models.Q(('state', 'requested'), _negated=True), ('decided_at__isnull', False)), _connector='OR'), name='decided_iff_decided_at'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'declined'), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='declined_says_why')],
+            },
         ),
     ]

@@ -9,15 +9,16 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from portal.models.clients import known_zone
+from portal.models.trash import KeptManager, Trashable
 from portal.secrets import SealedField
 from portal.tenancy import TenantManager
 
 
-class Channel(models.Model):
+class Channel(Trashable):
     """Where a message goes. It stays silent until a trigger or an escalation level names it."""
 
     tenant_path = "client"
-    objects = TenantManager()
+    objects = KeptManager()
 
     client = models.ForeignKey(
         "portal.Client",
@@ -134,11 +135,11 @@ def csv_field(help_text: str) -> models.CharField:
     return models.CharField(max_length=1000, blank=True, help_text=f"{help_text} Comma-separated; empty: all.")
 
 
-class Trigger(models.Model):
+class Trigger(Trashable):
     """Which alerts go where. OR within a field, AND between fields, empty = all."""
 
     tenant_path = "client"
-    objects = TenantManager()
+    objects = KeptManager()
 
     client = models.ForeignKey(
         "portal.Client",
@@ -183,6 +184,7 @@ class Trigger(models.Model):
         constraints = [
             models.UniqueConstraint(
                 Lower("name"),
+                condition=Q(deleted_at=None),
                 name="one_trigger_per_name",
                 violation_error_message="A trigger of this name exists; choose another name.",
             ),

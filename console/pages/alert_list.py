@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from alerts.models import Alert
-from console.pages import visit
+from console.pages import saved_filters, visit
 from console.pages.overview import shape_of, word_of
 from portal.models import Client
 from portal.tenancy import ACK, viewer_of
@@ -32,6 +32,7 @@ def alert_list(request: HttpRequest) -> HttpResponse:
         request, filtered(Alert.objects.for_user(viewer).select_related("client"), request.GET)
     )
     context = {
+        "saved": saved_filters.chips(request, "alerts"),
         "rows": [
             {
                 "alert": a,

@@ -20,7 +20,7 @@ from alerts import acts, channel_settings, digest, limits, sender, services, uns
 from alerts import channels as kinds
 from alerts.models import Channel, Delivery, Usage
 from alerts.opening import open_channel
-from console.pages import visit
+from console.pages import trash, visit
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.models import Client, ProviderSettings
@@ -206,7 +206,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     row = visit.found(Channel.objects.for_user(request), pk)
     visit.require(request, WRITE, row)
     named = named_by(row, viewer_of(request))
-    body = f"{row.name} hears nothing any more, and the record of its deliveries is deleted. To keep the record, switch it off instead."
+    body = f"{row.name} hears nothing any more, and what waits to be sent through it is dropped. It waits in the trash for 30 days and can be put back; then the record of its deliveries is deleted. To keep the record, switch it off instead."
     body += _goes_on("These triggers name it and go on without it", [t.name for t in named["triggers"]])
     body += _goes_on("These escalation levels name it and go on without it", [str(x) for x in named["levels"]])
     body += _goes_on("These people are not reached by it any more", [p.name for p in named["people"]])
@@ -216,7 +216,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         body,
         reverse("channels"),
         f"{row.name} was deleted.",
-        lambda: services.delete_channel(row, by=Actor.of(request)),
+        lambda: trash.deleted(row, lambda: services.delete_channel(row, by=Actor.of(request))),
     )
 
 
@@ -226,9 +226,9 @@ def _goes_on(what: str, names: Iterable[str]) -> str:
 
 
 def asked(request: HttpRequest, title: str, body: str, to: str, said: str, do: Callable[[], Any]) -> HttpResponse:
-    """A destructive act: GET names what goes, POST does it."""
+    """A destructive act: GET names what goes, POST does it. A sentence that it returns is said in place of `said`."""
     if request.method == "POST":
-        return visit.act(request, to, said, lambda: do() and None)
+        return visit.act(request, to, said, do)
     return render(
         request,
         "components/confirm_page.html",

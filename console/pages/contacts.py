@@ -20,7 +20,7 @@ from alerts import channels as kinds
 from alerts import engine, facts
 from alerts import services as ways
 from alerts.models import ContactChannel, LayerMember, Level, OnCallSchedule, Override, Trigger
-from console.pages import visit
+from console.pages import trash, visit
 from console.pages.channels import asked, where
 from portal import services
 from portal.audit import Actor
@@ -37,11 +37,7 @@ MANY = 10
 def contact_list(request: HttpRequest) -> HttpResponse:
     """`/contacts/?client=3&q=ana`"""
     viewer, wish = viewer_of(request), request.GET
-    rows = Contact.objects.for_user(viewer)
-    if wish.get("client"):
-        rows = rows.filter(client=visit.whole(wish["client"]) or 0)
-    if text := wish.get("q", "").strip()[:120]:
-        rows = rows.filter(name__icontains=text)
+    rows = filtered(Contact.objects.for_user(viewer), wish)
     people = list(with_ways(rows).order_by("client__name", "name", "pk")[:MOST])
     named = naming(people, viewer, database_now())
     filters = {k: v for k, v in wish.items() if k in ("client", "q") and v}
@@ -51,6 +47,15 @@ def contact_list(request: HttpRequest) -> HttpResponse:
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:MOST]),
     }  # fmt: skip
     return visit.show(request, "console/contacts.html", context)
+
+
+def filtered(rows: QuerySet[Contact], wish: Any) -> QuerySet[Contact]:
+    """The people that the address asks for."""
+    if wish.get("client"):
+        rows = rows.filter(client=visit.whole(wish["client"]) or 0)
+    if text := wish.get("q", "").strip()[:120]:
+        rows = rows.filter(name__icontains=text)
+    return rows
 
 
 def with_ways(rows: QuerySet[Contact]) -> QuerySet[Contact]:
@@ -281,7 +286,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     row = visit.found(with_ways(Contact.objects.for_user(request)), pk)
     visit.require(request, WRITE, row)
     named = naming([row], viewer_of(request), database_now())[row.pk]
-    body = f"{row.name} is told nothing any more, and channels of their own go, with the record of what was sent there."
+    body = f"{row.name} is told nothing any more, and channels of their own go along. They wait in the trash for 30 days and can be put back; then the record of what was sent there is deleted."
     for what, names in (
         ("These triggers name them", [t.name for t in named["triggers"]]),
         ("These escalation levels name them", [str(x) for x in named["levels"]]),
@@ -290,5 +295,5 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         body += f" {what}: {', '.join(names[:20])}." if names else ""
     return asked(
         request, "Delete this contact?", body, reverse("contacts"), f"{row.name} was deleted.",
-        lambda: services.delete(row, by=Actor.of(request)),
+        lambda: trash.deleted(row, lambda: services.delete(row, by=Actor.of(request))),
     )  # fmt: skip

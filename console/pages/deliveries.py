@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from alerts import acts
 from alerts.models import Channel, Delivery, Notice
-from console.pages import visit
+from console.pages import saved_filters, visit
 from console.pages.alert import ATTEMPTS, TONES
 from portal.audit import Actor
 from portal.clock import database_now
@@ -45,14 +45,18 @@ def deliveries(request: HttpRequest) -> HttpResponse:
             rows = rows.filter(**{key: wish[key]})
     shown, newer, older = visit.cut(request, rows)
     context: dict[str, Any] = {
+        "saved": saved_filters.chips(request, "deliveries"),
         "rows": [
             {
                 "delivery": d,
                 "attempts": [(t, ATTEMPTS.get(t.outcome, t.outcome)) for t in d.attempts.all()],
                 "tone": TONES.get(d.state, "unknown"),
                 "kind": KINDS.get(d.kind, d.kind),
-                "may": viewer.may(WRITE, d.channel.client_id if d.channel else d.client_id),
+                "may": not (d.channel and d.channel.deleted_at)
+                and viewer.may(WRITE, d.channel.client_id if d.channel else d.client_id),
+                "gone": d.channel is not None and d.channel.deleted_at is not None,
                 "may_retry": d.state in RETRIABLE
+                and not (d.channel and d.channel.deleted_at)
                 and viewer.may(WRITE, d.channel.client_id if d.channel else d.client_id),
             }
             for d in shown

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Case, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 
-from console.pages import visit
+from console.pages import saved_filters, visit
 from incidents import engine, parents
 from incidents.models import Incident
 from portal.models import Client, Service
@@ -25,6 +25,7 @@ def incident_list(request: HttpRequest) -> HttpResponse:
     services_seen = Service.objects.for_user(viewer).filter(incidents__isnull=False).select_related("client").distinct()
     may_group = bool(viewer.msp_role) and viewer.may(WRITE, None)
     context = {
+        "saved": saved_filters.chips(request, "incidents"),
         "rows": shown, "newer_url": newer, "older_url": older, "statuses": STATUSES, "get": request.GET, "severities": Incident.Severity.choices,
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:500]), "may_add": visit.may_any(request, WRITE),
         "services": list(services_seen.order_by("client__name", "name")[:300]), "may_group": may_group,

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from alerts import engine, facts, filters, planning, quiet
 from alerts.models import Alert, Delivery, MaintenanceWindow, Occurrence
-from console.pages import visit
+from console.pages import maintenance_requests, visit
 from console.pages.overview import shape_of, word_of
 from console.pages.quiet_form import TimesForm, initial_times, said
 from monitors import maintenance as working
@@ -47,6 +47,7 @@ def window_list(request: HttpRequest) -> HttpResponse:
     if not past:
         shown.sort(key=lambda p: (p["state"] != "active", p["span"][0] if p["span"] else at))
     context = {"rows": shown, "past": past, "may_add": visit.may_any(request, WRITE)}
+    context |= maintenance_requests.panel(request, at) if not past else {}
     return visit.show(request, "console/maintenance_list.html", context)
 
 

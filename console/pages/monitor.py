@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import Alert
-from console.pages import diagnosis, host, visit
+from console.pages import diagnosis, host, trash, visit
 from console.pages.overview import WORST, shape_of, word_of
 from monitors import checks, history, services, subjects
 from monitors.checks.heartbeat import next_due
@@ -292,15 +292,15 @@ def press(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
 
 @visit.page
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """`/monitors/7/delete/`: names what goes, then deletes."""
+    """`/monitors/7/delete/`: names what follows, then puts it into the trash."""
     m = visit.found(Monitor.objects.for_user(request).select_related("client"), pk)
     visit.require(request, WRITE, m)
     if request.method == "POST":
         services.delete(m, by=Actor.of(request), at=database_now())
-        messages.success(request, f"{m.name} was deleted.")
+        messages.success(request, trash.undo(m))
         return redirect("monitors")
     children = m.children.count()
-    body = f"{m.client.name} · {m.name} is no longer checked. Its results, uptime and pings are deleted. Alerts and incidents about it stay on the record; an open alert closes without a message."
+    body = f"{m.client.name} · {m.name} is no longer checked and stands in no list; an open alert closes without a message. It waits in the trash for 30 days and can be put back as it was; then its results, uptime and pings are deleted. Alerts and incidents about it stay on the record."
     body += (
         f" {children} {'monitor names' if children == 1 else 'monitors name'} it as parent and will stand alone."
         if children

@@ -11,10 +11,11 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.http import urlencode
 
 from alerts.models import Alert
-from console.pages import visit
+from console.pages import csv_cells, trash, visit
 from console.pages.monitor_form import defaults_of
 from console.pages.monitor_list import label_of
 from monitors import bulk, checks, paste, places, rules, subjects
@@ -105,7 +106,7 @@ def several(request: HttpRequest) -> HttpResponse:
 
 def preview(request: HttpRequest, client: Client, text: str) -> list[Previewed]:
     """Each line judged as the door will judge it; nothing is stored."""
-    lines = paste.read(text)
+    lines = paste.read(csv_cells.unguarded(text))
     if len(lines) > bulk.MOST:
         return [Previewed(line, Monitor(), "") for line in lines]
     sites = {s.name.lower(): s for s in Site.objects.for_user(request).filter(client=client)}
@@ -311,6 +312,9 @@ def act(request: HttpRequest) -> HttpResponse:
     )  # fmt: skip
     gone = len(ids) - len(monitors)
     said = outcome.said(bulk.DONE[action]) + (f" {gone} {'is' if gone == 1 else 'are'} gone already." if gone else "")
+    if action == "delete" and outcome.done:
+        one = trash.undo(outcome.done[0]) if len(outcome.done) == 1 and not (outcome.refused or gone) else None
+        said = one or format_html("{} {}", said, trash.undo_several())
     level = messages.SUCCESS if not (outcome.refused or gone) else messages.WARNING if outcome.done else messages.ERROR
     messages.add_message(request, level, said)
     return redirect(where)

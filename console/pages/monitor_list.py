@@ -8,7 +8,7 @@ from django.core.paginator import Paginator
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 
-from console.pages import visit
+from console.pages import saved_filters, visit
 from console.pages.overview import BAD
 from monitors import checks, history
 from monitors.models import Monitor
@@ -52,6 +52,7 @@ def monitor_list(request: HttpRequest) -> HttpResponse:
     at = database_now()
     uptimes, latest = history.uptimes(ids, at), history.latest(ids)
     context = {
+        "saved": saved_filters.chips(request, "monitors"),
         "page": page,
         "rows": [
             {

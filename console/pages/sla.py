@@ -12,8 +12,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from console.pages import visit
+from console.pages import sla_mail, visit
 from incidents import exports, reports, sla
+from incidents import sla_mail as mails
 from incidents.models import SlaContract, SlaReport
 from incidents.sla_api import attached, month
 from portal.audit import Actor
@@ -36,6 +37,7 @@ def months(request: HttpRequest) -> HttpResponse:
     if client is not None:
         for row in SlaReport.objects.for_user(viewer).filter(client=client).order_by("id"):
             told[row.month] = row
+    standings = mails.standings(told.values())
     rows = []
     for first in sla.months_back(at, client.timezone, MONTHS) if client else ():
         report = told.get(first)
@@ -45,6 +47,7 @@ def months(request: HttpRequest) -> HttpResponse:
                 "address": f"{first:%Y-%m}",
                 "report": report,
                 "services": summary(report.body) if report else [],
+                "mailed": mailed(standings[report.pk]) if report else {},
             }
         )
     contracts = (
@@ -56,8 +59,16 @@ def months(request: HttpRequest) -> HttpResponse:
     context = {
         "without": list(without[:200]) if viewer.may(WRITE, None) else [],
         "clients": clients, "client": client, "rows": rows, "contracts": contracts, "may_write": viewer.may(WRITE, None), "staff": bool(viewer.msp_role),
+        **(sla_mail.panel(client, viewer) if client else {}),
     }  # fmt: skip
     return visit.show(request, "console/sla.html", context)
+
+
+def mailed(standings: list[dict[str, Any]]) -> dict[str, int]:
+    """How many mails of a report were sent, and how many were not, or not yet."""
+    sent = sum(told["word"] == "sent" for told in standings)
+    waiting = sum(told["word"] == "on its way" for told in standings)
+    return {"sent": sent, "waiting": waiting, "failed": len(standings) - sent - waiting}
 
 
 def summary(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -99,12 +110,13 @@ def one_month(request: HttpRequest, pk: int, which: str) -> HttpResponse:
             return "The report is kept as it stands."
 
         return visit.act(request, here, "", keep)
-    report = _kept(request, client, first)
+    report, viewer = _kept(request, client, first), viewer_of(request)
     body = report.body if report else reports.figures(client, first, at=at)
     again = reports.recompute(report, at=at) if report and request.GET.get("again") else None
     context = {
         "client": client, "first": first, "which": which, "report": report, "sections": [told(s) for s in body["services"]], "again": again, "asked_again": again is not None,
-        "from_rows": report is not None and reports.can_ask_rows(report, at=at), "may_write": viewer_of(request).may(WRITE, None), "over": body["services"] and all(s["complete"] for s in body["services"]),
+        "from_rows": report is not None and reports.can_ask_rows(report, at=at), "may_write": viewer.may(WRITE, None), "over": body["services"] and all(s["complete"] for s in body["services"]),
+        "mails": sla_mail.told_to(report, viewer),
     }  # fmt: skip
     return visit.show(request, "console/sla_month.html", context)
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from alerts import facts, filters, matching, services
 from alerts.models import Channel, Trigger
-from console.pages import visit
+from console.pages import trash, visit
 from console.pages.channels import asked
 from console.pages.overview import shape_of, word_of
 from portal.audit import Actor
@@ -287,12 +287,12 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """`/triggers/2/delete/`"""
     row = visit.found(Trigger.objects.for_user(request), pk)
     visit.require(request, WRITE, row)
-    body = f"{row.name} tells nobody any more. Alerts that only it would have told reach nobody. To keep it for later, switch it off instead."
+    body = f"{row.name} tells nobody any more. Alerts that only it would have told reach nobody. It waits in the trash for 30 days and can be put back. To keep it for longer, switch it off instead."
     return asked(
         request,
         "Delete this trigger?",
         body,
         reverse("triggers"),
         f"{row.name} was deleted.",
-        lambda: services.delete_trigger(row, by=Actor.of(request)),
+        lambda: trash.deleted(row, lambda: services.delete_trigger(row, by=Actor.of(request))),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from console.pages import (
     alert,
@@ -49,6 +49,7 @@ from console.pages import (
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("", include("console.pages.portal_urls")),
     path("search/", search.search, name="search"),
     path("help/", help.index, name="help"),
     path("help/<slug:name>/", help.guide, name="guide"),
@@ -149,6 +150,8 @@ urlpatterns = [
     path("on-call/<int:pk>/revoke/", on_call.revoke, name="on_call_revoke"),
     path("on-call/<int:pk>/take-over/", on_call.take_over, name="on_call_take_over"),
     path("on-call/<int:pk>/take-over/<int:override>/remove/", on_call.give_back, name="on_call_give_back"),
+    path("", include("console.pages.people_urls")),
+    path("", include("console.pages.trash_urls")),
     path("clients/", clients.client_list, name="clients"),
     path("clients/add/", clients.add, name="client_add"),
     path("clients/<int:pk>/", clients.client, name="client"),

@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+from django.conf import settings
 from django.db import migrations, models
 
 
@@ -10,6 +11,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ('alerts', '0001_initial'),
         ('portal', '0001_initial'),
     ]
@@ -222,5 +224,36 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='update',
             constraint=models.CheckConstraint(condition=models.Q(('status__in', ['investigating', 'identified', 'monitoring', 'resolved'])), name='update_status_is_known'),
+        ),
+        migrations.CreateModel(
+            name='ReportMail',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(help_text='Who it was for, as they were called then.', max_length=254)),
+                ('ours', models.BooleanField(default=False, help_text="For one of our own staff: a client's people do not read the name.")),
+                ('created_at', models.DateTimeField()),
+                ('sent_at', models.DateTimeField(null=True)),
+                ('error', models.CharField(blank=True, max_length=300)),
+                ('contact', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='portal.contact')),
+                ('delivery', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='alerts.delivery')),
+                ('report', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mails', to='incidents.slareport')),
+                ('user', models.ForeignKey(help_text='Set: they asked for it themselves.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('contact__isnull', False)), fields=('report', 'contact'), name='mailed_once_per_report_and_contact')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ReportRecipient',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='report_recipients', to='portal.client')),
+                ('contact', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='portal.contact')),
+            ],
+            options={
+                'ordering': ['contact__name', 'pk'],
+                'constraints': [models.UniqueConstraint(fields=('client', 'contact'), name='a_recipient_is_named_once')],
+            },
         ),
     ]

@@ -2,7 +2,8 @@
 
 from incidents.models.afterwards import Postmortem, SlaContract, SlaReport
 from incidents.models.incident import Incident, IncidentAlert, ServiceRules, TimelineEntry, Update
+from incidents.models.recipients import ReportMail, ReportRecipient
 
 __all__ = [
-    "Incident", "IncidentAlert", "Postmortem", "ServiceRules", "SlaContract", "SlaReport", "TimelineEntry", "Update",
+    "Incident", "IncidentAlert", "Postmortem", "ReportMail", "ReportRecipient", "ServiceRules", "SlaContract", "SlaReport", "TimelineEntry", "Update",
 ]  # fmt: skip

@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
             name='Monitor',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('deleted_at', models.DateTimeField(editable=False, null=True)),
                 ('name', models.CharField(max_length=120)),
                 ('kind', models.CharField(max_length=16)),
                 ('config', models.JSONField(default=dict)),
@@ -477,7 +478,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='monitor',
-            constraint=models.UniqueConstraint(condition=models.Q(('slug', ''), _negated=True), fields=('client', 'slug'), name='one_ping_slug_per_client'),
+            constraint=models.UniqueConstraint(condition=models.Q(models.Q(('slug', ''), _negated=True), ('deleted_at', None)), fields=('client', 'slug'), name='one_ping_slug_per_client'),
         ),
         migrations.AddIndex(
             model_name='ping',

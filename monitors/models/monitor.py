@@ -8,8 +8,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from portal.models.trash import KeptManager, Trashable
 from portal.secrets import SealedField
-from portal.tenancy import TenantManager
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 5, 86400
 
@@ -26,11 +26,11 @@ class State(models.TextChoices):
     UNKNOWN = "unknown", "Unknown"
 
 
-class Monitor(models.Model):
+class Monitor(Trashable):
     """One thing that is watched."""
 
     tenant_path = "client"
-    objects = TenantManager()
+    objects = KeptManager()
 
     client = models.ForeignKey("portal.Client", models.CASCADE, related_name="monitors")
     site = models.ForeignKey("portal.Site", models.SET_NULL, null=True, blank=True, related_name="monitors")
@@ -137,7 +137,11 @@ class Monitor(models.Model):
             models.CheckConstraint(
                 condition=Q(parent=None) | ~Q(parent=F("id")), name="a_monitor_is_not_its_own_parent"
             ),
-            models.UniqueConstraint(fields=["client", "slug"], condition=~Q(slug=""), name="one_ping_slug_per_client"),
+            models.UniqueConstraint(
+                fields=["client", "slug"],
+                condition=~Q(slug="") & Q(deleted_at=None),
+                name="one_ping_slug_per_client",
+            ),
         ]
         indexes = [
             models.Index(fields=["client", "name"], name="monitor_client_name"),

@@ -17,12 +17,13 @@ from django.db.models import CASCADE, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from portal import services
+from portal import services, trash
 from portal.admin.fields import SecretField
 from portal.admin.lists import Capped
 from portal.audit import Actor
 from portal.errors import Refused
 from portal.models import Tag
+from portal.models.trash import Trashable
 from portal.tenancy import ACK, WRITE, TenantQuerySet, viewer_of
 
 
@@ -154,6 +155,10 @@ class Desk(admin.ModelAdmin):
         """What goes with these rows, by number: Django would load each of perhaps a million."""
         rows = list(objs)
         lines, counts = [], {str(self.opts.verbose_name_plural): len(rows)}
+        if issubclass(self.model, Trashable):
+            days = f"with its history, to be put back for {trash.KEPT.days} days"
+            kind = str(self.opts.verbose_name).capitalize()
+            return [f"{kind}: {row}, into the trash {days}" for row in rows], counts, set(), []
         for relation in self.opts.related_objects:
             if relation.on_delete is not CASCADE:
                 continue

@@ -157,7 +157,7 @@ class UserDesk(ResetsSecondSteps, ShownOnce):
 
     @admin.action(description="Sign out everywhere", permissions=["change"])
     def sign_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        each(request, queryset, people.end_sessions, "signed out")
+        each(request, queryset, lambda user: people.sign_out(user, by=Actor.of(request)), "signed out")
 
 
 class TokenForm(DoorForm):

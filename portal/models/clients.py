@@ -6,9 +6,11 @@ import zoneinfo
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.text import slugify
 
+from portal.models.trash import KeptManager, Trashable
 from portal.secrets import SealedField
 from portal.tenancy import TenantManager
 
@@ -83,11 +85,11 @@ class Client(models.Model):
         super().save(*args, **kwargs)
 
 
-class Site(models.Model):
+class Site(Trashable):
     """A client's place or property."""
 
     tenant_path = "client"
-    objects = TenantManager()
+    objects = KeptManager()
 
     client = models.ForeignKey(Client, models.CASCADE, related_name="sites")
     name = models.CharField(max_length=120)
@@ -99,7 +101,11 @@ class Site(models.Model):
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.UniqueConstraint("client", Lower("name"), name="one_site_per_name_and_client")]
+        constraints = [
+            models.UniqueConstraint(
+                "client", Lower("name"), condition=Q(deleted_at=None), name="one_site_per_name_and_client"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -124,11 +130,11 @@ class Service(models.Model):
         return self.name
 
 
-class Contact(models.Model):
+class Contact(Trashable):
     """A person who can be told. Their channels are in the alerts app."""
 
     tenant_path = "client"
-    objects = TenantManager()
+    objects = KeptManager()
 
     client = models.ForeignKey(
         Client, models.CASCADE, null=True, blank=True, related_name="contacts", help_text="Empty: one of our own staff."

@@ -212,7 +212,7 @@ def test_the_buttons_of_a_monitor():
     assert "A check was asked for" in text(caller.post(f"/monitors/{s.up.pk}/check/", follow=True))
     assert caller.get(f"/monitors/{s.up.pk}/pause/")["Location"] == f"/monitors/{s.up.pk}/", "looking does nothing"
     assert caller.post(f"/monitors/{s.up.pk}/explode/").status_code == 404
-    assert "results, uptime and pings are deleted" in text(caller.get(f"/monitors/{s.up.pk}/delete/"))
+    assert "waits in the trash for 30 days" in text(caller.get(f"/monitors/{s.up.pk}/delete/"))
     caller.post(f"/monitors/{s.up.pk}/delete/")
     assert not Monitor.objects.filter(pk=s.up.pk).exists()
 

@@ -10,16 +10,18 @@ from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
 from alerts import links as alert_links
-from alerts import phrasing, quiet, unsubscribing
+from alerts import phrasing, quiet, requesting, unsubscribing
 from alerts.models import Channel, Delivery
-from incidents import parents, postmortems, reports
+from incidents import parents, postmortems, reports, sla_mail
 from incidents import services as incidents
 from monitors import discovery, findings, host_findings, templates
 from monitors.diagnosis import links as report_links
 from monitors.models import Monitor, MonitorTemplate, Probe, ProbeJob
 from playbooks import links as approval_links
 from portal import people
+from portal import services as ground
 from portal.clock import database_now
+from portal.models import Contact, Membership, SavedFilter, TrashEntry
 from statuspages import links as reader_links
 from statuspages.models import Page
 from tests import cast
@@ -57,6 +59,7 @@ def fill() -> SimpleNamespace:
     s = scene.outage()
     s.at, s.service, s.schedule, s.override, s.policy, s.reached, s.way = at, service, schedule, override, policy, reached, way  # fmt: skip
     s.contact, s.group, s.integration = acme_people, cast.group(), cast.integration()
+    s.thrown = _thrown_away(s)
     s.trigger = s.theirs.triggers.get()
     s.template = templates.save(
         MonitorTemplate(name="Web", kind="http", values={"interval_seconds": 30}), by=cast.TESTS
@@ -65,6 +68,7 @@ def fill() -> SimpleNamespace:
     s.wording = phrasing.save_template(None, by=cast.TESTS, name="Ours", title="{{client}}: {{monitor}}", text="Because: {{cause}}")  # fmt: skip
     s.silence = quiet.save_silence(by=cast.TESTS, at=at, client=acme, reason="Moving house", starts_at=at, ends_at=at + timedelta(hours=1), matchers={"tag": "prod"})  # fmt: skip
     s.window = quiet.save_window(by=cast.TESTS, at=at, client=acme, title="Switch", starts_at=at + timedelta(days=1), duration_seconds=3600, timezone="UTC", scopes=[])  # fmt: skip
+    s.request = requesting.ask(acme, user=cast.approver(), by=cast.TESTS, at=at, title="Second switch", note="It hums.", starts_at=at, ends_at=at + timedelta(hours=1))  # fmt: skip
     s.diagnosis = report_scene.diagnosis(s.down, s.alert)
     s.seeking = report_scene.diagnosis(s.up, state="gathering")
     _probes(s)
@@ -108,6 +112,7 @@ def _incidents(s: SimpleNamespace) -> None:
     )
     postmortems.open_for(s.incident, postmortems.draft(postmortems.story_of(s.incident)), by=cast.TESTS, at=s.at)
     reports.save_contract(s.service, by=cast.TESTS, target_percent=99.9)
+    sla_mail.name_recipients(s.client, [s.contact], by=cast.TESTS, ours=True)
     s.month = (s.at.replace(day=1) - timedelta(days=1)).date().replace(day=1)
     reports.make(s.client, s.month, by=cast.TESTS, at=s.at)
 
@@ -121,6 +126,15 @@ def _playbooks(s: SimpleNamespace) -> None:
     seen.down()
     seen.explained()
     s.run = acting.only_run()
+
+
+def _thrown_away(s: SimpleNamespace) -> TrashEntry:
+    """Somebody in the trash; and views of the lists that the owner keeps."""
+    gone = Contact.objects.create(client=cast.acme(), name="Somebody who left")
+    ground.delete(gone, by=cast.TESTS)
+    for name, query in (("monitors", "state=down"), ("alerts", "status=active")):
+        SavedFilter.objects.create(user=cast.make_owner(), list=name, name="What is wrong", query=query)
+    return TrashEntry.objects.get(kind="portal.contact", object_id=gone.pk)
 
 
 def _public(s: SimpleNamespace) -> None:
@@ -149,6 +163,7 @@ def _public(s: SimpleNamespace) -> None:
     s.locked = showing.build(showing.page(slug="locked", visibility="password", password_hash=make_password(PASSWORD)), s.at)  # fmt: skip
     s.reader = reading.reader(s.page)
     s.invitation = people.invite("ida@acme.example", role="viewer", client=s.client, by=cast.TESTS)[1]
+    s.person = Membership.objects.get(user__email="ida@acme.example")
     s.asked = reading.reader(s.page, "ben@readers.example", state="pending", confirmed_at=None, asked_at=s.at)
 
 
@@ -168,7 +183,7 @@ def of_staff(s: SimpleNamespace) -> list[str]:
         f"/services/{s.service.pk}/", f"/integrations/{s.integration.pk}/rotate/", f"/probes/{s.waiting.pk}/enrol/", f"/probes/{s.probe.pk}/edit/", f"/message-templates/{s.wording.pk}/",
         f"{way}add/", f"{way}{s.reached.pk}/", page, f"{page}edit/", f"{page}readers/", f"{page}components/add/", f"{page}components/{s.part.pk}/", f"{page}groups/{s.group_of_parts.pk}/",
         f"{page}works/add/", work, f"{work}edit/", f"/status-pages/{s.empty.pk}/", f"/playbooks/{s.playbook.pk}/", f"/playbooks/{s.playbook.pk}/edit/", f"/runs/{s.run.pk}/",
-        "/password/change/", "/reauthenticate/", "/logout/", "/wallboard/", "/help/", "/help/on-call/",
+        "/password/change/", "/reauthenticate/", "/logout/", "/wallboard/", "/branding/", "/branding/ours/", f"/branding/{s.client.pk}/", "/help/", "/help/on-call/",
     ]  # fmt: skip
 
 
@@ -190,7 +205,7 @@ def before_it_is_gone(s: SimpleNamespace) -> list[str]:
         f"/integrations/{s.integration.pk}/delete/", f"/probes/{s.probe.pk}/disable/", f"/probes/{s.probe.pk}/revoke/", f"/probes/{s.probe.pk}/delete/", f"/on-call/{s.schedule.pk}/delete/",
         f"/on-call/{s.schedule.pk}/revoke/", f"/escalation-policies/{s.policy.pk}/delete/", f"/message-templates/{s.wording.pk}/delete/", f"/contact-groups/{s.group.pk}/delete/",
         f"/contacts/{s.contact.pk}/ways/{s.reached.pk}/remove/", f"/contacts/{s.contact.pk}/delete/", f"{page}delete/", f"{page}readers/{s.reader.pk}/remove/",
-        f"{page}components/{s.part.pk}/delete/", f"{page}works/{s.work.pk}/cancel/",
+        f"{page}components/{s.part.pk}/delete/", f"{page}works/{s.work.pk}/cancel/", f"/people/{s.person.pk}/remove/", f"/trash/{s.thrown.pk}/put-back/", f"/trash/{s.thrown.pk}/purge/",
     ]  # fmt: skip
 
 
@@ -203,7 +218,7 @@ def of_clients(s: SimpleNamespace) -> list[str]:
         f"/channels/{s.theirs.pk}/", f"/channels/{s.theirs.pk}/delete/", f"/triggers/{s.trigger.pk}/", f"/triggers/{s.trigger.pk}/delete/", f"/clients/{s.client.pk}/",
         f"/contacts/{s.contact.pk}/", f"/contacts/{s.contact.pk}/edit/", f"/contact-groups/{s.group.pk}/", f"/integrations/{s.integration.pk}/",
         f"/escalation-policies/{s.policy.pk}/", f"/escalation-policies/{s.policy.pk}/edit/", f"/on-call/{s.schedule.pk}/", f"/on-call/{s.schedule.pk}/edit/",
-        f"/silences/{s.silence.pk}/", f"/maintenance/{s.window.pk}/", f"/maintenance/{s.window.pk}/edit/", f"/sla/{s.client.pk}/{s.month:%Y-%m}/",
+        f"/silences/{s.silence.pk}/", f"/maintenance/{s.window.pk}/", f"/maintenance/{s.window.pk}/edit/", f"/maintenance/requests/{s.request.pk}/", f"/sla/{s.client.pk}/{s.month:%Y-%m}/",
         f"/probes/{s.probe.pk}/", f"/probes/{s.probe.pk}/network/",
     ]  # fmt: skip
 
