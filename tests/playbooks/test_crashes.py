@@ -95,6 +95,7 @@ def test_a_worker_killed_while_the_runbook_is_at_it_leaves_it_to_people(plant: P
 
 
 @pytest.mark.once
+@pytest.mark.soak
 def test_a_worker_killed_before_it_acted_is_replaced_and_a_forgetful_broker_changes_nothing(
     plant: Plant, receiver: Receiver, crash_valkey: Valkey
 ) -> None:  # fmt: skip

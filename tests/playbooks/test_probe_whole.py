@@ -223,7 +223,7 @@ def _one_changed_line_of_the_audit_log_is_named(portal: Portal, run: Run) -> Non
     assert broken.stderr.strip() == f"{entry.chain}: entry {entry.seq} (playbook.approve) was changed after it was written."  # fmt: skip
 
 
-@pytest.mark.parametrize("who", ["probe", "worker"])
+@pytest.mark.parametrize("who", ["probe", pytest.param("worker", marks=pytest.mark.soak)])
 def test_whoever_dies_after_the_order_was_accepted_leaves_it_unknown_and_wakes_people(who, portal, probes, shop, place, receiver):  # fmt: skip
     """Killed with signal 9 between the beginning and the end: nobody knows, nothing is repeated, the cap counts it."""
     os.mkfifo(place.gate)
