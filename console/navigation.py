@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db.models import CharField, Count, QuerySet, Value
 
-from alerts.models import Alert
+from alerts.models import Alert, MaintenanceRequest
 from console import curl, guides
 from incidents.models import Incident
 from playbooks.models import Run, RunState
 from portal.registry import NavigationItem, add_badges, add_calls, add_guides, add_navigation
-from portal.tenancy import WRITE, Viewer
+from portal.tenancy import ADMINISTER, WRITE, Viewer
 
 ITEMS = (
     NavigationItem("Overview", "/", "overview", 10),
@@ -35,6 +35,7 @@ ITEMS = (
     NavigationItem("Integrations", "/integrations/", "download", 77),
     NavigationItem("Probes", "/probes/", "probe", 78),
     NavigationItem("Clients", "/clients/", "client", 80),
+    NavigationItem("Branding", "/branding/", "page", 82, staff_only=True, verb=ADMINISTER),
     NavigationItem("People", "/people/", "people", 82, verb=WRITE),
     NavigationItem("Trash", "/trash/", "trash", 95, verb=WRITE),
 )
@@ -56,6 +57,8 @@ def badges(viewer: Viewer) -> dict[str, int]:
     )
     waiting = Run.objects.for_user(viewer).filter(state=RunState.AWAITING_APPROVAL)
     rows = rows.union(_counted(waiting, "/approvals/"), all=True)
+    asked = MaintenanceRequest.objects.for_user(viewer).filter(state=MaintenanceRequest.State.REQUESTED)
+    rows = rows.union(_counted(asked, "/maintenance/"), all=True)
     found = {row["where"]: row["n"] for row in rows}
     return {**found, "problems": found.get("/alerts/", 0)}
 

@@ -14,6 +14,8 @@ from incidents.models import (
     Incident,
     IncidentAlert,
     Postmortem,
+    ReportMail,
+    ReportRecipient,
     ServiceRules,
     SlaContract,
     SlaReport,
@@ -217,3 +219,21 @@ class SlaReportDesk(Truth):
             found = reports.recompute(row, at=database_now())
             words = "; ".join(found[:5]) if found else "equal"
             self.message_user(request, f"{row}: {words}", messages.WARNING if found else messages.SUCCESS)
+
+
+@admin.register(ReportRecipient)
+class ReportRecipientDesk(Truth):
+    list_display = ("contact", "client")
+    list_filter = ("client",)
+    list_select_related = ("client", "contact")
+    search_fields = ("contact__name", "client__name")
+
+
+@admin.register(ReportMail)
+class ReportMailDesk(Truth):
+    list_display = ("name", "report", time_column("created_at", "Owed"), time_column("sent_at", "Sent"), "error")
+    list_filter = (("sent_at", admin.EmptyFieldListFilter), "report__client")
+    list_select_related = ("report__client",)
+    search_fields = ("name", "report__client__name")
+    date_hierarchy = "created_at"
+    paginator = Capped

@@ -29,6 +29,7 @@ from portal.views import MACHINES
 BEGAN, ENDED = "client.viewing_began", "client.viewing_ended"
 MINUTES = 30
 SHORTEST_REASON = 5
+OPEN = ("/r/", "/status/", "/ping/", "/hooks/")  # answered alike whoever is signed in: nobody's session is looked at
 # What staff see there is their own account's, or the installation's: it is no client's view.
 OWN = ("/admin/", "/security/", "/password/", "/reauthenticate/", "/login/")
 
@@ -101,7 +102,10 @@ class OnlyLooking:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         """The refusal instead of the page, or None: go on."""
-        if settings.SESSION_COOKIE_NAME not in request.COOKIES or VIEWING not in request.session:
+        looks = request.method in ("GET", "HEAD", "OPTIONS")
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES or (looks and request.path.startswith(OPEN)):
+            return None
+        if VIEWING not in request.session:
             return None
         known = request.session[VIEWING]
         if viewed_client(request) is None:
@@ -110,7 +114,7 @@ class OnlyLooking:
         request.viewing_as = Viewing(known["name"], datetime.fromtimestamp(known["until"], UTC))
         if request.path == reverse("viewing_end"):
             return None
-        if request.method in ("GET", "HEAD", "OPTIONS") and not request.path.startswith(OWN):
+        if looks and not request.path.startswith(OWN):
             return None
         said = f"You look at the portal as {known['name']}’s people see it. End that first; then you can do this."
         if request.path.startswith(MACHINES):

@@ -29,6 +29,7 @@ _OWN = "tokens belong to the person who made them (owners see all), and ask for 
 _CODE = "beside the scope each decision asks for a code of that moment (tests/playbooks/test_pages.py)"
 OTHERWISE = {
     ("api/v1/clients/{pk}", "delete"): "a client is deleted by the MSP alone",
+    **{(f"api/v1/maintenance-requests/{{pk}}/{t}", "post"): "a client asks, the MSP answers" for t in ("accept", "decline")},
     ("api/v1/incidents/{pk}/ungroup", "post"): "a parent of several clients' incidents is the MSP's",
     ("api/v1/playbook-runs/{pk}/approve", "post"): _CODE,
     **{("api/v1/probes/{pk}", method): _OURS for method in ("patch", "delete")},

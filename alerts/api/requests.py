@@ -23,7 +23,7 @@ from portal.models import Client
 from portal.tenancy import ACK, WRITE
 
 
-class RequestSerializer(TenantSerializer):
+class MaintenanceRequestSerializer(TenantSerializer):
     """A request for a maintenance window. It hides nothing until our staff accepts it; `window` is what that made."""
 
     client = OwnRow(queryset=Client.objects.all())
@@ -48,13 +48,13 @@ class RequestSerializer(TenantSerializer):
         read_only_fields = ["state", "created_at", "decided_at", "decided_by", "reason", "window"]
 
 
-class AcceptSerializer(serializers.Serializer):
+class AcceptedRequestSerializer(serializers.Serializer):
     """Words that go to the asker."""
 
     reason = serializers.CharField(required=False, allow_blank=True, max_length=requesting.LONGEST_REASON)
 
 
-class DeclineSerializer(serializers.Serializer):
+class DeclinedRequestSerializer(serializers.Serializer):
     """Why not: the asker reads it."""
 
     reason = serializers.CharField(max_length=requesting.LONGEST_REASON)
@@ -75,11 +75,11 @@ class Requests(ReadOnlyTenantViewSet):
     """Requests for maintenance. A client's admins and approvers ask (scope ack); our staff accepts or declines (write)."""
 
     queryset = MaintenanceRequest.objects.order_by("-pk")
-    serializer_class = RequestSerializer
+    serializer_class = MaintenanceRequestSerializer
     filterset_class = RequestFilter
     required_scope = ACK
 
-    @extend_schema(request=RequestSerializer, responses={201: RequestSerializer})
+    @extend_schema(request=MaintenanceRequestSerializer, responses={201: MaintenanceRequestSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Ask for a window, once. Our staff is told."""
         asked = self.get_serializer(data=request.data)
@@ -95,30 +95,30 @@ class Requests(ReadOnlyTenantViewSet):
         if not self.viewer.may(WRITE, None):
             raise PermissionDenied("Requests are answered by our staff.")
 
-    @extend_schema(request=AcceptSerializer, responses=RequestSerializer)
+    @extend_schema(request=AcceptedRequestSerializer, responses=MaintenanceRequestSerializer)
     @action(detail=True, methods=["post"], required_scope=WRITE)
     def accept(self, request: Request, **kwargs: Any) -> Response:
         """Plan the window it asks for; the asker is mailed. 409 when it was answered, or its time is over."""
         row = self.get_object()
         self._ours()
-        said = AcceptSerializer(data=request.data)
+        said = AcceptedRequestSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         words = said.validated_data.get("reason", "")
         row = requesting.accept(row, by=self.actor, at=database_now(), words=words)
         return Response(self.get_serializer(row).data)
 
-    @extend_schema(request=DeclineSerializer, responses=RequestSerializer)
+    @extend_schema(request=DeclinedRequestSerializer, responses=MaintenanceRequestSerializer)
     @action(detail=True, methods=["post"], required_scope=WRITE)
     def decline(self, request: Request, **kwargs: Any) -> Response:
         """Say no, and why; the asker is mailed. 409 when it was answered."""
         row = self.get_object()
         self._ours()
-        said = DeclineSerializer(data=request.data)
+        said = DeclinedRequestSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         row = requesting.decline(row, by=self.actor, at=database_now(), reason=said.validated_data["reason"])
         return Response(self.get_serializer(row).data)
 
-    @extend_schema(request=None, responses=RequestSerializer)
+    @extend_schema(request=None, responses=MaintenanceRequestSerializer)
     @action(detail=True, methods=["post"])
     def withdraw(self, request: Request, **kwargs: Any) -> Response:
         """It is not wanted any more. 409 when it was answered."""

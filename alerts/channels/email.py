@@ -6,6 +6,7 @@ the thread, so that everything about one incident stands together.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import uuid
@@ -208,6 +209,10 @@ def compose(message: Message, *, sender: str, to: tuple[str, ...]) -> EmailMessa
         mail["Importance"] = "high"
     mail.set_content(letter.text, cte="quoted-printable")
     mail.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    for file in message.letter.get("files", ()):
+        kind, _, subtype = file["type"].partition("/")
+        content = base64.b64decode(file["content"])
+        mail.add_attachment(content, maintype=kind, subtype=subtype, filename=file["name"])
     return mail
 
 

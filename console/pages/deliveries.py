@@ -23,7 +23,7 @@ KINDS = {
     **dict(Notice.Kind.choices), "opened": "Something broke", "raised": "It became worse", "recovered": "It recovered", "updated": "An update",
     "digest": "Several in one", "escalated": "Nobody took it: next level", "reminder": "Reminder: nobody has it", "acknowledged": "Somebody has it",
     "exhausted": "Nobody answered at all", "shift": "A turn began", "canary": "Weekly test", "quota": "Quota nearly used", "test": "Test button",
-    "channel_dead": "A channel failed", "news": "News of a status page",
+    "channel_dead": "A channel failed", "news": "A letter: status page, report, request",
 }  # fmt: skip
 
 

@@ -183,7 +183,7 @@ def of_staff(s: SimpleNamespace) -> list[str]:
         f"/services/{s.service.pk}/", f"/integrations/{s.integration.pk}/rotate/", f"/probes/{s.waiting.pk}/enrol/", f"/probes/{s.probe.pk}/edit/", f"/message-templates/{s.wording.pk}/",
         f"{way}add/", f"{way}{s.reached.pk}/", page, f"{page}edit/", f"{page}readers/", f"{page}components/add/", f"{page}components/{s.part.pk}/", f"{page}groups/{s.group_of_parts.pk}/",
         f"{page}works/add/", work, f"{work}edit/", f"/status-pages/{s.empty.pk}/", f"/playbooks/{s.playbook.pk}/", f"/playbooks/{s.playbook.pk}/edit/", f"/runs/{s.run.pk}/",
-        "/password/change/", "/reauthenticate/", "/logout/", "/wallboard/", "/branding/", "/branding/ours/", f"/branding/{s.client.pk}/", "/help/", "/help/on-call/",
+        "/password/change/", "/reauthenticate/", "/logout/", "/wallboard/", "/people/", "/people/invite/", f"/people/{s.person.pk}/", "/security/sessions/", "/view-as/", "/branding/", "/branding/ours/", f"/branding/{s.client.pk}/", "/help/", "/help/on-call/",
     ]  # fmt: skip
 
 

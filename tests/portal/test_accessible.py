@@ -39,16 +39,16 @@ pytestmark = pytest.mark.once
 # No page for people: asked by programs, or only pressed and then sent on. All else must be among `every_page`'s addresses.
 NOT_PAGES = {
     # programs ask
-    None, "api-schema", "api-docs", "inbound-events", "inbound-enqueue", "inbound-alertmanager", "inbound-generic", "ping", "hook_twilio_message", "hook_twilio_voice",
+    None, "api-schema", "api-docs", "mcp", "inbound-events", "inbound-enqueue", "inbound-alertmanager", "inbound-generic", "ping", "hook_twilio_message", "hook_twilio_voice",
     "hook_twilio_status", "hook_vonage_message", "hook_vonage_status", "hook_slack", "hook_telegram", "hook_bounces", "compatible-alerts", "compatible-alert-resolve", "compatible-incident",
     "compatible-page-incident",
     # files
-    "diagnosis_raw", "report_raw", "incident_postmortem_export", "sla_export", "monitors_csv", "contacts_csv",
+    "diagnosis_raw", "report_raw", "branding_logo", "incident_postmortem_export", "sla_export", "monitors_csv", "contacts_csv",
     # pressed, then sent on to a page that is here
     "sessions_end", "viewing_end", "oidc_begin", "oidc_again", "oidc_callback",
     "monitor_act", "monitor_diagnose", "monitor_press", "alert_press", "incident_group_into", "incident_ungroup", "incident_postmortem_press", "incident_press", "delivery_retry",
     "channel_test", "channel_press", "policy_press", "silence_cancel", "maintenance_press", "on_call_take_over", "on_call_give_back", "status_group_press", "account_set_password",
-    "filter_save", "filter_delete", "playbook_press", "playbook_release", "playbook_stop", "run_press", "mfa_reauthenticate_webauthn", "mfa_login_webauthn",
+    "filter_save", "filter_delete", "sla_recipients", "sla_to_me", "sla_mail_again", "maintenance_request_press", "playbook_press", "playbook_release", "playbook_stop", "run_press", "mfa_reauthenticate_webauthn", "mfa_login_webauthn",
     # of a passkey, which a browser's own key store must have made
     "mfa_edit_webauthn", "mfa_remove_webauthn",
     # not there once there is an owner; nobody signs up
