@@ -23,6 +23,7 @@ KINDS = tuple(races.HANDS)
 SOAK = 10_000  # of each kind
 TOGETHER = 50  # are prepared, and judged in the end, in one go
 WORKERS = 20
+ENOUGH = 200
 BOTH_ENDS = {  # what has to be seen, or the race is none
     "double approval": ("running",),
     "approve or deny": ("running", "denied"),
@@ -51,7 +52,8 @@ def run(kind: str, count: int, seconds: float = float("inf")) -> None:
     for order, times in sorted(orders.items(), key=lambda pair: -pair[1]):
         print(f"{times:6} {order}")
     assert not found, found[:5]
-    assert all(any(end in order for order in orders) for end in BOTH_ENDS[kind]), "each of them came first at times"
+    if done >= ENOUGH:  # of few races one side may win all
+        assert all(any(end in order for order in orders) for end in BOTH_ENDS[kind]), "each of them came first at times"
 
 
 def rush(rounds: int, seconds: float = float("inf")) -> None:
