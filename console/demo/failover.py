@@ -117,7 +117,7 @@ class Failover(Telling):
         """What the playbook would do, and the letter that asks."""
         asked = Run.objects.filter(alert=alert, state=RunState.AWAITING_APPROVAL)
         try:
-            run = self.wait("the proposal", asked.first, within=30)
+            run = self.wait("the proposal", asked.first)
         except NeverHappened:
             held = Run.objects.filter(alert=alert).first()
             raise NeverHappened(f"nothing was proposed: {held.reason if held else 'no run was made'}") from None
@@ -212,7 +212,7 @@ class Failover(Telling):
 
     def recovered(self, alert: Alert, run: Run) -> None:
         """Verified, resolved."""
-        done = self.wait("the verification", lambda: Run.objects.filter(pk=run.pk, finished_at__isnull=False).first(), within=90)  # fmt: skip
+        done = self.wait("the verification", lambda: Run.objects.filter(pk=run.pk, finished_at__isnull=False).first(), within=120)  # fmt: skip
         if done.state != RunState.SUCCEEDED:
             raise NeverHappened(f"the run ended as {done.state}: {done.reason}")
         self.step("verified", done.reason, f"/runs/{run.pk}/", done.finished_at)

@@ -37,7 +37,7 @@ class Telling:
         """The mails that came since, when there are enough."""
         return all_of([mail for mail in self.mailbox.mails[skip:] if mail.at >= at], enough)
 
-    def wait(self, what: str, look: Callable[[], Found | None], *, within: float = 45) -> Found:
+    def wait(self, what: str, look: Callable[[], Found | None], *, within: float = 120) -> Found:
         """What `look` finds, as soon as it does."""
         until = time.monotonic() + within
         while not (found := look()):

@@ -16,7 +16,7 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
-READY = 15.0  # seconds to its first answer
+READY = 60.0  # seconds to its first answer
 TTL = 5  # seconds that others remember the record before it moves
 CONFIG = """server:
     rundir: {run}
