@@ -113,7 +113,7 @@ def probes(portal: Portal, place: Machine, tmp_path: Path) -> Iterator[dict[str,
 def watched(shop: Shop, probes: dict[str, Obedient]) -> Monitor:
     """A monitor that both probes have seen well; the portal knows what may be asked of the one beside it."""
     seen_from = list(Probe.objects.filter(slug__in=probes))
-    monitor = rows.monitor(name="shop", config={"url": shop.url}, probes=seen_from, quorum=2, interval_seconds=5, timeout_seconds=2)  # fmt: skip
+    monitor = rows.monitor(name="shop", config={"url": shop.url}, probes=seen_from, quorum=2, interval_seconds=6, timeout_seconds=5)  # fmt: skip
     until(lambda: _state(monitor) == "up", within=PATIENCE, what="the site to be seen well")
     until(lambda: "restart-shop" in str(Probe.objects.get(slug="acme-lan").health), within=PATIENCE, what="the action to be told of")  # fmt: skip
     return monitor
