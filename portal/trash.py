@@ -276,9 +276,21 @@ def purge(entry: TrashEntry, *, by: Actor, at: datetime) -> None:
             audit.record(f"{row._meta.model_name}.purged", row, by=by, client_id=entry.client_id, before=before)
             row.delete()
         entry.delete()
-        for other in TrashEntry.objects.filter(client=entry.client_id):  # what went with it has no row any more
-            if row_of(other) is None:
-                other.delete()
+        _forget_gone(kind_of(entry), entry.client_id)
+
+
+def _forget_gone(gone: Kind, client_id: int | None) -> None:
+    """What was in the trash by itself and went with its owner has no row any more. A question a kind, however many there are."""
+    for label in {other._meta.label_lower for other in _owned(gone.model)}:
+        waiting = TrashEntry.objects.filter(kind=label, client=client_id)
+        waiting.exclude(object_id__in=_every(apps.get_model(label)).values("pk")).delete()
+
+
+def _owned(model: type[models.Model]) -> Iterator[type[models.Model]]:
+    """The kinds of things with a trash of their own that point at this model."""
+    for relation in model._meta.related_objects:
+        if issubclass(relation.related_model, Trashable):
+            yield relation.related_model
 
 
 def sweep(at: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
@@ -66,6 +67,7 @@ def allowed(viewer: Viewer) -> list[Tool]:
     return [tool for tool in TOOLS if has_scope(viewer, verb_of(tool)) and may_anywhere(viewer, verb_of(tool))]
 
 
+@functools.cache
 def verb_of(tool: Tool) -> str:
     """The scope that the API asks for this call."""
     view = resolve("/api/v1/" + PLACE.sub("1", tool.path)).func
