@@ -1,4 +1,4 @@
-"""How do channels, triggers and people go into the trash? Who is told by them is told no more, at once."""
+"""How do channels, triggers, people and whole clients go into the trash? Who is told by them is told no more, at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from alerts.models import Channel, Delivery, Trigger
-from portal import trash
+from alerts.models import Alert, Channel, Delivery, Trigger
+from alerts.report import close
+from portal import leaving, tenancy, trash
 from portal.audit import Actor
-from portal.models import Contact
+from portal.models import Client, Contact
 from portal.trash import Taken
 
 WAITING = (Delivery.State.PENDING, Delivery.State.HELD)
@@ -47,6 +48,33 @@ def leave_contact(row: Contact, by: Actor, at: datetime) -> Taken:
     return {}
 
 
+# --- A whole client -------------------------------------------------------------------------------------------------------
+def client_leaves(client: Client, by: Actor, at: datetime) -> Taken:
+    """What is open about it closes without a word, and nothing that waits is sent, to its people or about it to ours."""
+    own = leaving.hide(client, at, Channel, Trigger)
+    theirs = Q(client=client) | Q(channel__client=client) | Q(contact__client=client) | Q(alert__client=client)
+    drop(theirs, "The client was deleted.", at)
+    open_ones = list(Alert.objects.filter(client=client, resolved_at=None).order_by("pk").select_for_update())
+    if open_ones:
+        close(open_ones, at=at, by=by, quiet=True)
+    return own
+
+
+def client_returns(client: Client, own: Taken, by: Actor, at: datetime) -> list[str]:
+    """Its channels and triggers tell again, from then on."""
+    leaving.show(own, Channel, Trigger)
+    return []
+
+
+# What we were told about it by channels and policies of our own.
+for label, path in (
+    ("alerts.Delivery", "client"),
+    ("alerts.Attempt", "delivery__client"),
+    ("alerts.Run", "client"),
+    ("alerts.Step", "run__client"),
+):
+    tenancy.concerns(label, path)
+leaving.register("alerts", leaving.Part(client_leaves, client_returns))
 trash.register(
     trash.Kind(
         Channel,

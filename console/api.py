@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from rest_framework.viewsets import ViewSetMixin
 
-from console import contacts_api, services_api
+from console import clients_api, configuration_api, contacts_api, filters_api, services_api, trash_api
 from portal.api.base import Router
 from statuspages import incident_api
 
@@ -15,6 +15,7 @@ from statuspages import incident_api
 SOURCES = ("portal.api.routes", "monitors.api", "alerts.api", "incidents.api", "statuspages.api", "playbooks.api")
 # Bodies that several apps share stand in the place of the ground's own.
 ASSEMBLED: dict[str, type[ViewSetMixin]] = {
+    "clients": clients_api.Clients,
     "contacts": contacts_api.Contacts,
     "services": services_api.Services,
     "incidents": incident_api.Incidents,
@@ -30,6 +31,9 @@ def build() -> Router:
     router.registry = [
         (prefix, ASSEMBLED.get(prefix, viewset), basename) for prefix, viewset, basename in router.registry
     ]
+    router.register("trash", trash_api.Trash)
+    router.register("saved-filters", filters_api.SavedFilters)
+    router.register("config", configuration_api.Configuration, basename="config")
     return router
 
 

@@ -1,4 +1,7 @@
-"""How does a monitor rest, wake up, go into the trash and come back? Pause, resume and delete: one door each."""
+"""How does a monitor rest, wake up, go into the trash and come back? Pause, resume and delete: one door each.
+
+All of a client's go and come at once (`monitors.clearing`).
+"""
 
 from __future__ import annotations
 

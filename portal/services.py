@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.fields.related import ForeignKey
 
-from portal import audit, signals, trash
+from portal import audit, leaving, signals, trash  # noqa: F401 - leaving describes how clients go
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
@@ -24,6 +24,8 @@ from portal.secrets import MASK, Sealed
 
 # What a person reads when a constraint says no: the field, and the sentence.
 SENTENCES = {
+    "one_client_per_name": ("name", "There is already a client of this name."),
+    "one_client_per_slug": ("slug", "There is already a client with this slug."),
     "one_site_per_name_and_client": ("name", "This client already has a site of this name."),
     "one_service_per_name_and_client": ("name", "This client already has a service of this name."),
     "one_group_per_name_and_client": ("name", "There is already a group of this name."),
@@ -52,10 +54,11 @@ def change_client(client: Client, *, by: Actor, **values: Any) -> Client:
 
 
 def delete_client(client: Client, *, by: Actor) -> None:
-    """Delete a client and everything of it. Its audit chain stays."""
+    """A client leaves: everything of it stops at once and is gone from sight; for 30 days it can come back as it was."""
     with transaction.atomic():
-        signals.client_deleted.send(Client, client=client, by=by)
-        delete(client, by=by)
+        # Recorded last: whoever holds the chain's head keeps others waiting, and what stops takes locks of its own.
+        trash.put(client, by=by, at=database_now())
+        audit.record("client.deleted", client, by=by, client_id=client.pk, before=picture(client))
 
 
 def create(model: type[models.Model], *, by: Actor, tags: Iterable[str] | None = None, **values: Any) -> Any:

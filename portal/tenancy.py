@@ -2,6 +2,7 @@
 
 A person's memberships give them MSP-wide sight (owner, staff, auditor) or sight of single clients (admin, approver,
 viewer); a token sees what its person sees, and less when it is bound to one client. Without a membership: nothing.
+Of a client that is in the trash nobody sees anything: what is its, is left out here for our own people as well.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Q
+from django.db.models import CharField, Q, Value
 
 if TYPE_CHECKING:
     from portal.models import Token, User
@@ -41,6 +42,7 @@ class Viewer:
     token: Token | None = None
     msp_role: str = ""
     client_roles: dict[int, str] = field(default_factory=dict)
+    leaving: frozenset[int] = frozenset()  # clients in the trash: nobody sees them, our own people neither
 
     @property
     def only_client(self) -> int | None:
@@ -56,12 +58,14 @@ class Viewer:
     def client_ids(self) -> frozenset[int]:
         """The clients seen; meaningless when `sees_all`."""
         if self.msp_role and self.only_client is not None:
-            return frozenset({self.only_client})
+            return frozenset({self.only_client}) - self.leaving
         ids = frozenset(self.client_roles)
         return ids & {self.only_client} if self.only_client is not None else ids
 
     def sees(self, client_id: int | None) -> bool:
         """May rows of this client (None = the MSP's own) be seen?"""
+        if client_id in self.leaving:
+            return False
         return self.sees_all or (client_id is not None and client_id in self.client_ids)
 
     def may(self, verb: str, client_id: int | None) -> bool:
@@ -75,6 +79,7 @@ class Viewer:
 
 
 NOBODY = Viewer(user=None)
+LEAVING = "leaving"  # where a role stands for others
 VIEWING = "viewing"  # the session's key for whose portal staff look at, and until when
 
 
@@ -106,20 +111,40 @@ def viewed_client(request: Any) -> int | None:
     return int(known["client"])
 
 
+def leaving_clients() -> frozenset[int]:
+    """The clients in the trash."""
+    rows = apps.get_model("portal", "Client")._base_manager.exclude(deleted_at=None).order_by()
+    return frozenset(rows.values_list("pk", flat=True))
+
+
 def _build(user: Any, token: Any, as_client: int | None = None) -> Viewer:
     if user is None or not getattr(user, "is_authenticated", False) or not user.is_active:
         return NOBODY
-    msp, clients = "", {}
-    for client_id, role, active in user.memberships.values_list("client_id", "role", "client__active"):
+    msp, clients, leaving = "", {}, set()
+    all_clients = apps.get_model("portal", "Client")._base_manager.exclude(deleted_at=None).order_by()
+    away = all_clients.values_list("pk", Value(LEAVING, CharField()), "active")
+    roles = user.memberships.order_by().values_list("client_id", "role", "client__active")
+    for client_id, role, active in roles.union(away, all=True):  # one question: this is asked with every page
         if client_id is None:
             msp = role
+        elif role == LEAVING:
+            leaving.add(client_id)
         elif active:
             clients[client_id] = role
+    clients = {pk: role for pk, role in clients.items() if pk not in leaving}
     if as_client is not None:
         client = apps.get_model("portal", "Client").objects.filter(pk=as_client, active=True)
         active = bool(msp) and client.exists()
         return Viewer(user=user, client_roles={as_client: VIEWER} if active else {})
-    return Viewer(user=user, token=token, msp_role=msp, client_roles=clients)
+    return Viewer(user=user, token=token, msp_role=msp, client_roles=clients, leaving=frozenset(leaving))
+
+
+_also: dict[str, str] = {}
+
+
+def concerns(label: str, path: str) -> None:
+    """Rows of a model that are ours to read, but about a client by another way: they are not seen while it is leaving."""
+    _also[label] = path
 
 
 class TenantQuerySet(models.QuerySet):
@@ -133,7 +158,13 @@ class TenantQuerySet(models.QuerySet):
         """The rows this user, token or request may see. Everything that shows rows starts here."""
         viewer = viewer_of(actor)
         if viewer.sees_all:
-            return self.all()
+            path = self.model.tenant_path
+            # Who names a client by its number alone (the audit log) is meant to outlive it.
+            if not viewer.leaving or path.endswith("_id"):
+                return self.all()
+            found = self.exclude(**{f"{path}__in": viewer.leaving})
+            also = _also.get(self.model._meta.label)
+            return found.exclude(**{f"{also}__in": viewer.leaving}) if also else found
         if viewer.user is None or not viewer.client_ids:
             return self.none()
         path = self.model.tenant_path

@@ -39,19 +39,23 @@ class Kind:
     """How one model goes into the trash and out of it. Relations are written as app.Model.field, pointing at the model.
 
     `leave` stops whatever it does and returns what it takes to start it again; `back` starts it and returns sentences
-    about what could not be as before. `rows` are deleted and written down, `loosens` are set to null, `along` go into the
-    trash with it. Lists (many-to-many) that name it let go by themselves.
+    about what could not be as before (`portal.leaving` has the largest of them). `fit` changes what somebody else has by now
+    and a person need not choose, and returns the columns; `gone` deletes it for good. `rows` are deleted and written down,
+    `loosens` are set to null, `along` go into the trash with it. Lists (many-to-many) that name it let go by themselves.
     """
 
     model: type[Trashable]
     label: str
     goes: str  # what is lost when it is deleted for good
     returns: str  # what follows when it is put back
+    ours: bool = False  # only our own people find it in the trash: whose it was, is what is deleted
     rows: tuple[str, ...] = ()
     loosens: tuple[str, ...] = ()
     along: tuple[str, ...] = ()
     leave: Callable[[Any, Actor, datetime], Taken] = lambda row, by, at: {}
     back: Callable[[Any, Taken, Actor, datetime], list[str]] = lambda row, own, by, at: []
+    fit: Callable[[Any], list[str]] = lambda row: []
+    gone: Callable[[Any, Actor], object] = lambda row, by: row.delete()
 
 
 _kinds: dict[str, Kind] = {}
@@ -98,8 +102,9 @@ def _every(model: type[models.Model]) -> models.QuerySet[Any]:
 def put(row: Trashable, *, by: Actor, at: datetime) -> TrashEntry:
     """Put it into the trash; the caller records it. Refused when it is there already."""
     with transaction.atomic():
+        ours = kind_of(row._meta.label_lower).ours
         entry = TrashEntry(
-            client_id=client_id_of(row), kind=row._meta.label_lower, object_id=row.pk, name=str(row)[:200],
+            client_id=None if ours else client_id_of(row), kind=row._meta.label_lower, object_id=row.pk, name=str(row)[:200],
             deleted_at=at, deleted_by=by.name[:200],
         )  # fmt: skip
         entry.taken = _take(row, by, at)
@@ -111,7 +116,7 @@ def _take(row: Trashable, by: Actor, at: datetime) -> Taken:
     """Hide a row, with what goes along; what let go of it."""
     model = type(row)
     kind = kind_of(model._meta.label_lower)
-    fresh = _every(model).select_for_update().filter(pk=row.pk).first()
+    fresh = _every(model).select_for_update(no_key=True).filter(pk=row.pk).first()
     if fresh is None or fresh.deleted_at is not None:
         raise Refused("It is in the trash already.")
     taken: Taken = {"own": kind.leave(fresh, by, at), "along": [], "rows": [], "loose": {}, "lists": {}}
@@ -171,10 +176,12 @@ def put_back(entry: TrashEntry, *, by: Actor, at: datetime, name: str = "") -> l
             row.clean_fields(exclude=[f.name for f in row._meta.fields if f.name != column])
             changed.append(column)
         row.deleted_at = None
+        changed += (fitted := kind_of(entry).fit(row))
         _judge(row)
         row.save(update_fields=changed)
-        remarks = _give_back(row, entry.taken, by, at)
-        audit.record(f"{row._meta.model_name}.put_back", row, by=by, client_id=entry.client_id, after={"name": str(row), "not_as_before": remarks})  # fmt: skip
+        remarks = [f"Its {column} is {getattr(row, column)} now: another has the old one." for column in fitted]
+        remarks += _give_back(row, entry.taken, by, at)
+        audit.record(f"{row._meta.model_name}.put_back", row, by=by, client_id=client_id_of(row), after={"name": str(row), "not_as_before": remarks})  # fmt: skip
         entry.delete()
     return remarks
 
@@ -185,6 +192,7 @@ def taken_name(entry: TrashEntry) -> str:
     if row is None:
         return ""
     row.deleted_at = None
+    kind_of(entry).fit(row)
     try:
         _judge(row)
     except ValidationError as error:
@@ -201,11 +209,8 @@ def _judge(row: Trashable) -> None:
             except ValidationError:
                 column = "slug" if "slug" in constraint.fields else "name"
                 word = str(row._meta.verbose_name)
-                raise ValidationError(
-                    {
-                        column: f"Another {word} has this {'ping address' if column == 'slug' else 'name'} now; give this one another."
-                    }
-                ) from None
+                what = "ping address" if column == "slug" else column  # a client's slug fits itself
+                raise ValidationError({column: f"Another {word} has this {what} now; give this one another."}) from None
 
 
 def _refuse_orphan(row: Trashable) -> None:
@@ -273,8 +278,8 @@ def purge(entry: TrashEntry, *, by: Actor, at: datetime) -> None:
         row = row_of(entry)
         if row is not None:
             before = {"name": entry.name, "deleted_at": entry.deleted_at, "deleted_by": entry.deleted_by}
-            audit.record(f"{row._meta.model_name}.purged", row, by=by, client_id=entry.client_id, before=before)
-            row.delete()
+            audit.record(f"{row._meta.model_name}.purged", row, by=by, client_id=client_id_of(row), before=before)
+            kind_of(entry).gone(row, by)
         entry.delete()
         _forget_gone(kind_of(entry), entry.client_id)
 

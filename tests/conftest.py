@@ -15,10 +15,9 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from whitenoise.middleware import WhiteNoiseMiddleware
-from xdist.scheduler import LoadScopeScheduling
 
-from tests import environment, loopback_only
-from tests.rig import ground, postgres
+from tests import environment, loopback_only, turns
+from tests.rig import emptying, ground, postgres
 from tests.rig.certificates import Authority
 from tests.rig.mailbox import Mailbox
 from tests.rig.postgres import Postgres
@@ -44,69 +43,23 @@ try:
 except (NotAvailable, ValueError) as trouble:
     raise pytest.UsageError(f"{NOT_RUN}: {trouble}") from trouble
 loopback_only.install()
+settings.PASSWORD_HASHERS = ["tests.rig.hashing.Quick", *settings.PASSWORD_HASHERS[1:]]  # hundreds sign in
 django.setup()
 
 
-# --- Which tests are repeated on the second database? -------------------------------------------------------------------
-# What these speak of is above the database (pages, tenancy's addresses) or below it (checks, probes): once is enough.
-ONCE = (
-    "checks", "console", "face", "outbound", "regions", "test_tenancy.py", "alerts/test_twoway_chat.py", "alerts/test_twoway_page.py",
-    "alerts/test_twoway_telephone.py", "alerts/test_unsubscribe.py", "monitors/test_hosts_page.py", "portal/test_accessible.py",
-    "portal/test_admin.py", "portal/test_admin_forms.py", "portal/test_coming_in.py", "statuspages/test_feed.py", "statuspages/test_public.py",
-    "statuspages/test_static_copy.py",
-)  # fmt: skip
-# Each waits for most of its time, and takes longest: begun first, the others are done meanwhile.
-LONGEST = (
-    "lab", "regions/test_regions.py", "faults", "playbooks/test_probe_whole.py", "playbooks/test_races.py", "playbooks/test_crashes.py", "portal/test_accessible.py", "portal/test_commands.py", "console/test_demo.py", "monitors/test_install.py",
-    "monitors/test_remote_whole.py", "incidents/test_races.py", "incidents/test_joining.py", "alerts/test_story.py", "diagnosis/test_names.py",
-)  # fmt: skip
-# One process does them one after the other: they look at one costly thing, or keep several processors busy each.
-TOGETHER = {
-    "diagnosis": ("test_names.py", "test_paths.py", "test_battery.py", "test_lan.py"),
-    "faults": (
-        "test_database_dies.py", "test_doubles.py", "test_escalation.py", "test_one_machine.py", "test_poison.py", "test_workers_die.py",
-    ),
-}  # fmt: skip
-
-
+# --- Which tests run when, and where ---------------------------------------------------------------------------------
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whole directories instead of each of their files; the longest come first."""
-    for item in items:
-        if _told_once(item.path):
-            item.add_marker(pytest.mark.once)
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    place = _place(item.path)
-    return next((n for n, path in enumerate(LONGEST) if place.is_relative_to(path)), len(LONGEST))
+    turns.arrange(items)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What is wholly `once` need not even be read for a run that leaves it out: half of all tests are there."""
-    return True if "not once" in config.option.markexpr and _told_once(collection_path) else None
+    """What is wholly left out need not even be read: half of all tests, on the second database."""
+    return True if turns.needless(collection_path, config.option.markexpr) else None
 
 
-def _told_once(path: Path) -> bool:
-    return any(_place(path).is_relative_to(place) for place in ONCE)
-
-
-def _place(path: Path) -> Path:
-    here = Path(__file__).parent
-    return path.relative_to(here) if path.is_relative_to(here) else Path(path.name)
-
-
-class ByFile(LoadScopeScheduling):
-    """A process takes one file after the other, in the order of collection."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        directory, _, name = file.rpartition("/")
-        return directory if name in TOGETHER.get(directory.rpartition("/")[2], ()) else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return ByFile(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> turns.ByFile:
+    return turns.ByFile(config, log)
 
 
 # --- Django's test database ------------------------------------------------------------------------------------------
@@ -127,6 +80,13 @@ def django_db_setup(
     yield  # its folder or its server goes with the process
     with django_db_blocker.unblock():
         connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_and_permissions_stay() -> Iterator[None]:
+    """After each test that commits, all else is emptied."""
+    with emptying.models_and_permissions_stay():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

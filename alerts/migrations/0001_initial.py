@@ -45,6 +45,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['schedule', 'order', 'id'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('rotation_days__gte', 1), ('rotation_days__lte', 365)), name='rotation_is_bounded'),
+                    models.CheckConstraint(condition=models.Q(('handoff_day__gte', 1), ('handoff_day__lte', 7)), name='handoff_day_is_a_weekday'),
+                    models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='layer_ends_after_it_starts'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('from_time', None), ('until_time', None)), models.Q(('from_time__isnull', False), ('until_time__isnull', False)), _connector='OR'), name='layer_hours_come_in_pairs'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -90,6 +96,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(fields=['client', '-id'], name='alert_client'),
+                    models.Index(fields=['monitor_id', '-id'], name='alert_monitor'),
+                    models.Index(condition=models.Q(('resolved_at', None)), fields=['parent'], name='alert_open_parent'),
+                    models.Index(condition=models.Q(('resolved_at', None)), fields=['hold_reason'], name='alert_open_held'),
+                    models.Index(fields=['incident_id'], name='alert_incident'),
+                    models.Index(condition=models.Q(('remind_at__isnull', False)), fields=['remind_at'], name='alert_remind'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('resolved_at', None)), fields=('source', 'condition', 'entity_type', 'entity_id'), name='one_open_alert_per_identity'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('status', 'resolved')), models.Q(models.Q(('status', 'resolved'), _negated=True), ('resolved_at', None)), _connector='OR'), name='alert_resolved_iff_resolved_at'),
+                    models.CheckConstraint(condition=models.Q(('severity__in', ['info', 'warning', 'critical'])), name='alert_severity_is_known'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -119,6 +138,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('group_window_seconds', None), models.Q(('group_window_seconds__gte', 0), ('group_window_seconds__lte', 3600)), _connector='OR'), name='channel_window_is_bounded'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -135,6 +157,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['delay_minutes', 'id'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('contact', 'channel'), name='one_way_per_contact_and_channel'),
+                    models.CheckConstraint(condition=models.Q(('delay_minutes__lte', 1440)), name='delay_is_at_most_a_day'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('quiet_from', None), ('quiet_until', None)), models.Q(('quiet_from__isnull', False), ('quiet_until__isnull', False)), _connector='OR'), name='quiet_hours_come_in_pairs'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -146,6 +173,11 @@ class Migration(migrations.Migration):
                 ('told_seq', models.IntegerField(default=0)),
                 ('alert', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='conversations', to='alerts.alert')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('alert', 'destination_key'), name='one_conversation_per_destination'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Delivery',
@@ -181,6 +213,18 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'deliveries',
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'pending')), fields=['next_attempt_at'], name='delivery_due'),
+                    models.Index(condition=models.Q(('state__in', ['pending', 'sending'])), fields=['destination_key'], name='delivery_open_destination'),
+                    models.Index(fields=['alert', 'destination_key', 'seq'], name='delivery_order'),
+                    models.Index(condition=models.Q(('state', 'sending')), fields=['lease_until'], name='delivery_in_flight'),
+                    models.Index(condition=models.Q(('state', 'held')), fields=['alert'], name='delivery_held'),
+                    models.Index(fields=['client', '-id'], name='delivery_client'),
+                    models.Index(fields=['channel', '-id'], name='delivery_channel'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(models.Q(('state', 'sending'), _negated=True), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False)), _connector='OR'), name='sending_has_a_lease'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -198,6 +242,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('delivery', 'n'), name='one_row_per_attempt'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -220,6 +267,10 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'escalation policies',
                 'ordering': ['name'],
+                'constraints': [
+                    models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='one_policy_per_name', violation_error_message='A policy of this name exists; choose another name.'),
+                    models.CheckConstraint(condition=models.Q(('repeat_after_seconds__gte', 30), ('repeat_count__lte', 20)), name='policy_repeats_are_bounded'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -254,6 +305,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['layer', 'position'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('layer', 'position'), name='one_member_per_position'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -276,6 +330,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-starts_at'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='maintenance_ends_after_it_starts'),
+                    models.CheckConstraint(condition=models.Q(('client__isnull', False), models.Q(('scopes', []), _negated=True), models.Q(('tags', []), _negated=True), _connector='OR'), name='maintenance_names_something'),
+                ],
             },
         ),
         migrations.AddField(
@@ -317,6 +375,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('alert__isnull', False)), fields=('alert', 'seq'), name='one_notice_per_occasion'),
+                ],
             },
         ),
         migrations.AddField(
@@ -348,6 +409,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-starts_at'],
+                'indexes': [
+                    models.Index(condition=models.Q(('closed_at', None)), fields=['ends_at'], name='occurrence_open'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('window', 'starts_at'), name='one_occurrence_per_start'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -364,6 +431,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [
+                    models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='one_schedule_per_name', violation_error_message='A schedule of this name exists; choose another name.'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -380,6 +450,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['policy', 'order'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('policy', 'order'), name='one_level_per_order'),
+                ],
             },
         ),
         migrations.AddField(
@@ -401,6 +474,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['starts_at'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='override_ends_after_it_starts'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -422,6 +498,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(condition=models.Q(('status', 'active')), fields=['next_action_at'], name='run_due'),
+                    models.Index(fields=['alert'], name='run_alert'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('alert', 'policy'), name='one_open_run_per_alert_and_policy'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('next_action_at__isnull', False), ('status', 'active')), models.Q(('ended_at', None), ('paused_at__isnull', False), ('status__startswith', 'paused')), models.Q(('ended_at__isnull', False), models.Q(('status', 'active'), _negated=True), models.Q(('status__startswith', 'paused'), _negated=True)), _connector='OR'), name='run_climbs_waits_or_has_ended'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -451,6 +535,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-starts_at'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='silence_ends_after_it_starts'),
+                    models.CheckConstraint(condition=models.Q(('ends_at__isnull', False), ('until_recovered', True), _connector='OR'), name='silence_has_an_end'),
+                ],
             },
         ),
         migrations.AddField(
@@ -474,6 +562,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('run', 'pass_number', 'level', 'destination_key'), name='called_once_per_pass_and_level'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -503,6 +594,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [
+                    models.UniqueConstraint(django.db.models.functions.text.Lower('name'), condition=models.Q(('deleted_at', None)), name='one_trigger_per_name', violation_error_message='A trigger of this name exists; choose another name.'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('from_time', None), ('until_time', None)), models.Q(('from_time__isnull', False), ('until_time__isnull', False)), _connector='OR'), name='trigger_hours_come_in_pairs'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -516,211 +611,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-month'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('channel', 'month'), name='one_usage_per_channel_and_month'),
+                    models.CheckConstraint(condition=models.Q(('sent__gte', 0)), name='usage_is_not_negative'),
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(fields=['client', '-id'], name='alert_client'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(fields=['monitor_id', '-id'], name='alert_monitor'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(condition=models.Q(('resolved_at', None)), fields=['parent'], name='alert_open_parent'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(condition=models.Q(('resolved_at', None)), fields=['hold_reason'], name='alert_open_held'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(fields=['incident_id'], name='alert_incident'),
-        ),
-        migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(condition=models.Q(('remind_at__isnull', False)), fields=['remind_at'], name='alert_remind'),
-        ),
-        migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.UniqueConstraint(condition=models.Q(('resolved_at', None)), fields=('source', 'condition', 'entity_type', 'entity_id'), name='one_open_alert_per_identity'),
-        ),
-        migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('status', 'resolved')), models.Q(models.Q(('status', 'resolved'), _negated=True), ('resolved_at', None)), _connector='OR'), name='alert_resolved_iff_resolved_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.CheckConstraint(condition=models.Q(('severity__in', ['info', 'warning', 'critical'])), name='alert_severity_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='channel',
-            constraint=models.CheckConstraint(condition=models.Q(('group_window_seconds', None), models.Q(('group_window_seconds__gte', 0), ('group_window_seconds__lte', 3600)), _connector='OR'), name='channel_window_is_bounded'),
-        ),
-        migrations.AddConstraint(
-            model_name='contactchannel',
-            constraint=models.UniqueConstraint(fields=('contact', 'channel'), name='one_way_per_contact_and_channel'),
-        ),
-        migrations.AddConstraint(
-            model_name='contactchannel',
-            constraint=models.CheckConstraint(condition=models.Q(('delay_minutes__lte', 1440)), name='delay_is_at_most_a_day'),
-        ),
-        migrations.AddConstraint(
-            model_name='contactchannel',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('quiet_from', None), ('quiet_until', None)), models.Q(('quiet_from__isnull', False), ('quiet_until__isnull', False)), _connector='OR'), name='quiet_hours_come_in_pairs'),
-        ),
-        migrations.AddConstraint(
-            model_name='conversation',
-            constraint=models.UniqueConstraint(fields=('alert', 'destination_key'), name='one_conversation_per_destination'),
-        ),
-        migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(fields=('delivery', 'n'), name='one_row_per_attempt'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalationpolicy',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='one_policy_per_name', violation_error_message='A policy of this name exists; choose another name.'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalationpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('repeat_after_seconds__gte', 30), ('repeat_count__lte', 20)), name='policy_repeats_are_bounded'),
-        ),
-        migrations.AddConstraint(
-            model_name='layermember',
-            constraint=models.UniqueConstraint(fields=('layer', 'position'), name='one_member_per_position'),
-        ),
-        migrations.AddConstraint(
-            model_name='maintenancewindow',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='maintenance_ends_after_it_starts'),
-        ),
-        migrations.AddConstraint(
-            model_name='maintenancewindow',
-            constraint=models.CheckConstraint(condition=models.Q(('client__isnull', False), models.Q(('scopes', []), _negated=True), models.Q(('tags', []), _negated=True), _connector='OR'), name='maintenance_names_something'),
-        ),
-        migrations.AddConstraint(
-            model_name='notice',
-            constraint=models.UniqueConstraint(condition=models.Q(('alert__isnull', False)), fields=('alert', 'seq'), name='one_notice_per_occasion'),
-        ),
-        migrations.AddIndex(
-            model_name='occurrence',
-            index=models.Index(condition=models.Q(('closed_at', None)), fields=['ends_at'], name='occurrence_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='occurrence',
-            constraint=models.UniqueConstraint(fields=('window', 'starts_at'), name='one_occurrence_per_start'),
-        ),
-        migrations.AddConstraint(
-            model_name='oncallschedule',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='one_schedule_per_name', violation_error_message='A schedule of this name exists; choose another name.'),
-        ),
-        migrations.AddConstraint(
-            model_name='level',
-            constraint=models.UniqueConstraint(fields=('policy', 'order'), name='one_level_per_order'),
         ),
         migrations.AddConstraint(
             model_name='layer',
             constraint=models.UniqueConstraint(fields=('schedule', 'order'), name='one_layer_per_order'),
         ),
         migrations.AddConstraint(
-            model_name='layer',
-            constraint=models.CheckConstraint(condition=models.Q(('rotation_days__gte', 1), ('rotation_days__lte', 365)), name='rotation_is_bounded'),
-        ),
-        migrations.AddConstraint(
-            model_name='layer',
-            constraint=models.CheckConstraint(condition=models.Q(('handoff_day__gte', 1), ('handoff_day__lte', 7)), name='handoff_day_is_a_weekday'),
-        ),
-        migrations.AddConstraint(
-            model_name='layer',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='layer_ends_after_it_starts'),
-        ),
-        migrations.AddConstraint(
-            model_name='layer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('from_time', None), ('until_time', None)), models.Q(('from_time__isnull', False), ('until_time__isnull', False)), _connector='OR'), name='layer_hours_come_in_pairs'),
-        ),
-        migrations.AddConstraint(
-            model_name='override',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='override_ends_after_it_starts'),
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status', 'active')), fields=['next_action_at'], name='run_due'),
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['alert'], name='run_alert'),
-        ),
-        migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('alert', 'policy'), name='one_open_run_per_alert_and_policy'),
-        ),
-        migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('next_action_at__isnull', False), ('status', 'active')), models.Q(('ended_at', None), ('paused_at__isnull', False), ('status__startswith', 'paused')), models.Q(('ended_at__isnull', False), models.Q(('status', 'active'), _negated=True), models.Q(('status__startswith', 'paused'), _negated=True)), _connector='OR'), name='run_climbs_waits_or_has_ended'),
-        ),
-        migrations.AddConstraint(
-            model_name='silence',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='silence_ends_after_it_starts'),
-        ),
-        migrations.AddConstraint(
-            model_name='silence',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__isnull', False), ('until_recovered', True), _connector='OR'), name='silence_has_an_end'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['next_attempt_at'], name='delivery_due'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ['pending', 'sending'])), fields=['destination_key'], name='delivery_open_destination'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['alert', 'destination_key', 'seq'], name='delivery_order'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'sending')), fields=['lease_until'], name='delivery_in_flight'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'held')), fields=['alert'], name='delivery_held'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['client', '-id'], name='delivery_client'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['channel', '-id'], name='delivery_channel'),
-        ),
-        migrations.AddConstraint(
             model_name='delivery',
             constraint=models.UniqueConstraint(fields=('notice', 'destination_key'), name='told_once_per_occasion'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'sending'), _negated=True), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False)), _connector='OR'), name='sending_has_a_lease'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('run', 'pass_number', 'level', 'destination_key'), name='called_once_per_pass_and_level'),
-        ),
-        migrations.AddConstraint(
-            model_name='trigger',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), condition=models.Q(('deleted_at', None)), name='one_trigger_per_name', violation_error_message='A trigger of this name exists; choose another name.'),
-        ),
-        migrations.AddConstraint(
-            model_name='trigger',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('from_time', None), ('until_time', None)), models.Q(('from_time__isnull', False), ('until_time__isnull', False)), _connector='OR'), name='trigger_hours_come_in_pairs'),
-        ),
-        migrations.AddConstraint(
-            model_name='usage',
-            constraint=models.UniqueConstraint(fields=('channel', 'month'), name='one_usage_per_channel_and_month'),
-        ),
-        migrations.AddConstraint(
-            model_name='usage',
-            constraint=models.CheckConstraint(condition=models.Q(('sent__gte', 0)), name='usage_is_not_negative'),
         ),
         migrations.CreateModel(
             name='MaintenanceRequest',

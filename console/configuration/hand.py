@@ -15,13 +15,16 @@ from portal.api.base import TenantViewSet
 from portal.api.errors import BODY, dotted, of_django
 from portal.audit import Actor
 from portal.errors import Refused
-from portal.tenancy import OWNER, Viewer
+from portal.tenancy import OWNER, Viewer, leaving_clients
 
 ACTOR = Actor("config")
-# Whoever may run commands on the portal's machine may do what its owner may.
-VIEWER = Viewer(user=AnonymousUser(), msp_role=OWNER)  # type: ignore[arg-type]
 
 REFUSALS = (django_errors.ValidationError, django_errors.PermissionDenied, drf.APIException, Refused)
+
+
+def viewer() -> Viewer:
+    """Whoever may run commands on the portal's machine may do what its owner may."""
+    return Viewer(user=AnonymousUser(), msp_role=OWNER, leaving=leaving_clients())  # type: ignore[arg-type]
 
 
 def view_of(resource: type[TenantViewSet]) -> Any:
@@ -30,8 +33,8 @@ def view_of(resource: type[TenantViewSet]) -> Any:
     base.method = "POST"
     request = Request(base)
     request.user, request.auth = AnonymousUser(), None
-    base._viewer = VIEWER  # type: ignore[attr-defined]
-    acting = type(resource.__name__, (resource,), {"actor": ACTOR, "viewer": VIEWER, "format_kwarg": None})
+    base._viewer = acts_for = viewer()  # type: ignore[attr-defined]
+    acting = type(resource.__name__, (resource,), {"actor": ACTOR, "viewer": acts_for, "format_kwarg": None})
     view = acting()
     view.request, view.action, view.kwargs = request, "create", {}
     return view

@@ -105,6 +105,7 @@ class Index:
                 pairs = [
                     (pk, Key(slugs[client] if client is not None else None, name, nth))
                     for pk, (client, name, nth) in numbered(SOURCES[section]())
+                    if client is None or client in slugs  # what is a client's in the trash is nobody's business
                 ]
             table.keys.update(pairs)
             table.ids.update((key, pk) for pk, key in pairs)

@@ -1,4 +1,4 @@
-"""Who are the clients, and how is each? The list, one client's page, and the form that adds one."""
+"""Who are the clients, and how is each? The list, one client's page, the form that adds one, and how one leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from alerts.models import Alert
+from alerts.models import Alert, Channel, Trigger
+from console.pages import trash as bin
 from console.pages import visit
 from console.pages.monitor_list import WORST
 from console.pages.overview import WORST as WORST_ALERT
@@ -20,11 +21,13 @@ from console.pages.overview import problems_of
 from incidents.models import Incident
 from monitors.models import Monitor
 from monitors.models.monitor import State
-from portal import services
+from playbooks.models import Playbook
+from portal import services, trash
 from portal.audit import Actor
 from portal.clock import database_now
-from portal.models import Client, Contact
-from portal.tenancy import WRITE, viewer_of
+from portal.models import Client, Contact, Membership, Service, Site
+from portal.tenancy import WRITE, Viewer, viewer_of
+from statuspages.models import Page
 
 ORDER = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.MAINTENANCE, State.PENDING, State.PAUSED, State.UP)
 
@@ -132,3 +135,30 @@ def add(request: HttpRequest) -> HttpResponse:
         },
         status=400 if form.errors else 200,
     )
+
+
+# --- How one leaves -------------------------------------------------------------------------------------------------------
+GOES = (Site, Service, Monitor, Alert, Incident, Page, Playbook, Contact, Channel, Trigger)
+
+
+def counted(c: Client, viewer: Viewer) -> list[tuple[str, int]]:
+    """What goes with a client: (kind, how many)."""
+    found = [
+        (str(m._meta.verbose_name_plural), m._default_manager.for_user(viewer).filter(client=c).count()) for m in GOES
+    ]  # type: ignore[attr-defined]
+    found.append(("people with access", Membership.objects.filter(client=c).count()))
+    return [(kind, n) for kind, n in found if n]
+
+
+@visit.staff_page
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """`/clients/3/delete/`: what stops at once, what goes for good later, and a copy to take along first."""
+    viewer = viewer_of(request)
+    c = visit.found(Client.objects.for_user(viewer), pk)
+    visit.require(request, WRITE, None)
+    if request.method == "POST":
+        services.delete_client(c, by=Actor.of(request))
+        messages.success(request, bin.undo(c))
+        return redirect("clients")
+    context = {"client": c, "goes": counted(c, viewer), "days": trash.KEPT.days}
+    return visit.show(request, "console/client_delete.html", context)

@@ -16,15 +16,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from alerts import services as ways
 from alerts.models import ContactChannel
-from console.pages import csv_cells, visit
+from console.pages import csv_cells, csv_channels, visit
 from console.pages.contacts import filtered, save
 from portal import services
 from portal.audit import Actor
 from portal.models import Client, Contact, ContactGroup
 from portal.tenancy import WRITE, viewer_of
 
-COLUMNS = ("client", "name", "email", "phone", "timezone", "told by mail", "groups")
+COLUMNS = ("client", "name", "email", "phone", "timezone", "told by mail", "channels", "groups")
 MOST, LONGEST = 200, 500_000  # lines, characters
 YES, NO = ("yes", "y", "true", "1"), ("no", "n", "false", "0", "")
 
@@ -39,10 +40,10 @@ def export(request: HttpRequest) -> HttpResponse:
 
 
 def cells(c: Contact, viewer: Any) -> list[object]:
-    """A contact as a line. Their own channels have secrets, and stay here."""
-    mailed = any(is_mail(way, c) for way in c.ways.all())
+    """A contact as a line. Of their own channels those stay here that have a secret."""
+    mailed = next((way for way in c.ways.all() if is_mail(way, c)), None)
     groups = [g.name for g in c.groups.all() if viewer.sees(g.client_id)]
-    return [c.client.name if c.client else "", c.name, c.email, c.phone, c.timezone, "yes" if mailed else "no", "; ".join(groups)]  # fmt: skip
+    return [c.client.name if c.client else "", c.name, c.email, c.phone, c.timezone, "yes" if mailed else "no", csv_channels.written(c, mailed), "; ".join(groups)]  # fmt: skip
 
 
 def is_mail(way: ContactChannel, c: Contact) -> bool:
@@ -61,7 +62,8 @@ class TableForm(forms.Form):
         max_length=LONGEST,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "class": "mono", "placeholder": "name,email,phone\nAna Lima,ana@example.com,+351912345678"}),
-        help_text=f"CSV with a header: <code>name</code>, and any of {', '.join(c for c in COLUMNS if c != 'name')}. Several groups are separated by <code>;</code>. "
+        help_text=f"CSV with a header: <code>name</code>, and any of {', '.join(c for c in COLUMNS if c != 'name')}. Several groups are separated by <code>;</code>, and so are channels, as in <code>telegram: 4711; twilio_sms: +351912345678</code> "
+        f"(of the kinds {', '.join(csv_channels.carried())}; those that need a secret are added by hand). "
         f"Told by mail is yes or no; empty is yes where there is an address. At most {MOST} at a time.",
     )  # fmt: skip
 
@@ -81,8 +83,14 @@ class Previewed:
     contact: Contact
     groups: list[ContactGroup] = field(default_factory=list)
     mail: bool = False
+    ways: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     note: str = ""
+
+    @property
+    def reached(self) -> list[str]:
+        """By what besides mail."""
+        return [csv_channels.spoken(way) for way in self.ways]
 
 
 @visit.page
@@ -169,6 +177,8 @@ def preview(
                 row.errors.append(f"client: You have no client “{cell['client'][:60]}” whose contacts you may change.")
         c.client, c.timezone = owner, cell.get("timezone") or (owner.timezone if owner else "UTC")
         row.mail = _mail(cell, row)
+        row.ways, wrong, notes = csv_channels.read(cell.get("channels", ""))
+        row.errors += wrong
         for word in [w.strip() for w in cell.get("groups", "").split(";") if w.strip()]:
             group = groups.get((c.client_id, word.lower())) or groups.get((None, word.lower()))
             if group is None or not viewer.may(WRITE, group.client_id):
@@ -180,7 +190,9 @@ def preview(
         except ValidationError as error:
             row.errors += [f"{name}: {' '.join(said)}" for name, said in error.message_dict.items()]
         who = (c.client_id, c.name.lower())
-        row.note = "Somebody of this name is there already; this adds another." if who in known else ""
+        row.note = " ".join(
+            [*(["Somebody of this name is there already; this adds another."] if who in known else []), *notes]
+        )
         known.add(who)
         rows.append(row)
     return rows
@@ -203,6 +215,8 @@ def created(request: HttpRequest, rows: list[Previewed]) -> HttpResponse:
             c = row.contact
             values = {"client": c.client, "name": c.name, "email": c.email, "phone": c.phone, "timezone": c.timezone}
             made = save(None, {**values, "mail_them": row.mail}, (), by=by)
+            for way in row.ways:
+                ways.add_way(made, by=by, **way)
             for group in row.groups:
                 services.change(group, by=by, contacts=[*group.contacts.all(), made])
     n = len(rows)

@@ -24,7 +24,7 @@ from portal.models import TrashEntry
 from portal.tenancy import WRITE, viewer_of
 
 # Where each kind of thing has its page, for who put it back.
-PAGES = {"monitors.monitor": "monitor", "portal.contact": "contact", "alerts.channel": "channel_edit", "alerts.trigger": "trigger_edit"}  # fmt: skip
+PAGES = {"portal.client": "client", "monitors.monitor": "monitor", "portal.contact": "contact", "alerts.channel": "channel_edit", "alerts.trigger": "trigger_edit"}  # fmt: skip
 
 
 @visit.page

@@ -50,6 +50,22 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(fields=['client', '-id'], name='incident_client'),
+                    models.Index(condition=models.Q(('resolved_at', None)), fields=['-id'], name='incident_open'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('auto_created', True), ('resolved_at', None)), fields=('client', 'cause_key'), name='one_open_incident_per_cause'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('responder_status', 'resolved'), ('status', 'resolved')), models.Q(models.Q(('responder_status', 'resolved'), _negated=True), models.Q(('status', 'resolved'), _negated=True), ('resolved_at', None)), _connector='OR'), name='incident_resolved_iff_resolved_at'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('responder_status', 'acknowledged'), _negated=True), ('acknowledged_at__isnull', False), _connector='OR'), name='acknowledged_has_a_time'),
+                    models.CheckConstraint(condition=models.Q(('client__isnull', False), ('auto_created', False), _connector='OR'), name='the_machine_opens_for_a_client'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('responder_status', 'triggered'), _negated=True), ('acknowledged_at', None), _connector='OR'), name='nobody_has_what_is_triggered'),
+                    models.CheckConstraint(condition=models.Q(('merged_into', None), models.Q(('status', 'resolved'), models.Q(('merged_into', models.F('id')), _negated=True)), _connector='OR'), name='merged_is_over_and_into_another'),
+                    models.CheckConstraint(condition=models.Q(('parent', None), models.Q(('client__isnull', False), models.Q(('parent', models.F('id')), _negated=True)), _connector='OR'), name='only_a_clients_incident_has_a_parent'),
+                    models.CheckConstraint(condition=models.Q(('status__in', ['investigating', 'identified', 'monitoring', 'resolved'])), name='incident_status_is_known'),
+                    models.CheckConstraint(condition=models.Q(('responder_status__in', ['triggered', 'acknowledged', 'resolved'])), name='responder_status_is_known'),
+                    models.CheckConstraint(condition=models.Q(('severity__in', ['minor', 'major', 'critical'])), name='incident_severity_is_known'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -86,6 +102,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'service rules',
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('creation__in', ['auto', 'auto_with_confirmation', 'manual'])), name='creation_mode_is_known'),
+                    models.CheckConstraint(condition=models.Q(('merge_window_minutes__lte', 10080)), name='merge_window_is_at_most_a_week'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -101,6 +121,12 @@ class Migration(migrations.Migration):
                 ('timezone', models.CharField(blank=True, help_text="Where a month begins and ends; empty: the client's.", max_length=60)),
                 ('service', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='sla_contract', to='portal.service')),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('target_percent__gte', 0), ('target_percent__lte', 100)), name='a_target_is_a_percentage'),
+                    models.CheckConstraint(condition=models.Q(('counted_from__in', ['first_failure', 'confirmation'])), name='counted_from_is_known'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='SlaReport',
@@ -115,6 +141,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-month', '-id'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('client', 'month', 'digest'), name='a_months_figures_are_kept_once'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -131,6 +160,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['seq'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('incident', 'seq'), name='one_timeline_entry_per_seq'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -147,83 +179,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('status__in', ['investigating', 'identified', 'monitoring', 'resolved'])), name='update_status_is_known'),
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(fields=['client', '-id'], name='incident_client'),
-        ),
-        migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(condition=models.Q(('resolved_at', None)), fields=['-id'], name='incident_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.UniqueConstraint(condition=models.Q(('auto_created', True), ('resolved_at', None)), fields=('client', 'cause_key'), name='one_open_incident_per_cause'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('responder_status', 'resolved'), ('status', 'resolved')), models.Q(models.Q(('responder_status', 'resolved'), _negated=True), models.Q(('status', 'resolved'), _negated=True), ('resolved_at', None)), _connector='OR'), name='incident_resolved_iff_resolved_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('responder_status', 'acknowledged'), _negated=True), ('acknowledged_at__isnull', False), _connector='OR'), name='acknowledged_has_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('client__isnull', False), ('auto_created', False), _connector='OR'), name='the_machine_opens_for_a_client'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('responder_status', 'triggered'), _negated=True), ('acknowledged_at', None), _connector='OR'), name='nobody_has_what_is_triggered'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('merged_into', None), models.Q(('status', 'resolved'), models.Q(('merged_into', models.F('id')), _negated=True)), _connector='OR'), name='merged_is_over_and_into_another'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('parent', None), models.Q(('client__isnull', False), models.Q(('parent', models.F('id')), _negated=True)), _connector='OR'), name='only_a_clients_incident_has_a_parent'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['investigating', 'identified', 'monitoring', 'resolved'])), name='incident_status_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('responder_status__in', ['triggered', 'acknowledged', 'resolved'])), name='responder_status_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('severity__in', ['minor', 'major', 'critical'])), name='incident_severity_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='servicerules',
-            constraint=models.CheckConstraint(condition=models.Q(('creation__in', ['auto', 'auto_with_confirmation', 'manual'])), name='creation_mode_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='servicerules',
-            constraint=models.CheckConstraint(condition=models.Q(('merge_window_minutes__lte', 10080)), name='merge_window_is_at_most_a_week'),
-        ),
-        migrations.AddConstraint(
-            model_name='slacontract',
-            constraint=models.CheckConstraint(condition=models.Q(('target_percent__gte', 0), ('target_percent__lte', 100)), name='a_target_is_a_percentage'),
-        ),
-        migrations.AddConstraint(
-            model_name='slacontract',
-            constraint=models.CheckConstraint(condition=models.Q(('counted_from__in', ['first_failure', 'confirmation'])), name='counted_from_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='slareport',
-            constraint=models.UniqueConstraint(fields=('client', 'month', 'digest'), name='a_months_figures_are_kept_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='timelineentry',
-            constraint=models.UniqueConstraint(fields=('incident', 'seq'), name='one_timeline_entry_per_seq'),
-        ),
-        migrations.AddConstraint(
-            model_name='update',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['investigating', 'identified', 'monitoring', 'resolved'])), name='update_status_is_known'),
         ),
         migrations.CreateModel(
             name='ReportMail',

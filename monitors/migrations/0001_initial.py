@@ -88,6 +88,21 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'indexes': [
+                    models.Index(fields=['client', 'name'], name='monitor_client_name'),
+                    models.Index(fields=['state', 'id'], name='monitor_state'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('interval_seconds__gte', 5), ('interval_seconds__lte', 86400)), name='interval_is_5_seconds_to_a_day', violation_error_message='interval_seconds: from 5 (seconds) to 86400 (a day).'),
+                    models.CheckConstraint(condition=models.Q(('timeout_seconds__gt', 0), ('timeout_seconds__lte', models.F('interval_seconds'))), name='timeout_fits_the_interval', violation_error_message='timeout_seconds: above 0 and not longer than the interval.'),
+                    models.CheckConstraint(condition=models.Q(('quorum__gte', 1)), name='quorum_is_positive'),
+                    models.CheckConstraint(condition=models.Q(('confirmation_count__gte', 1), ('recovery_count__gte', 1)), name='counts_are_positive'),
+                    models.CheckConstraint(condition=models.Q(('confirmation_seconds__gte', 0), ('recovery_seconds__gte', 0)), name='confirmation_times_are_not_negative'),
+                    models.CheckConstraint(condition=models.Q(('degraded_latency_ms', None), ('degraded_latency_ms__gt', 0), _connector='OR'), name='degraded_latency_is_positive'),
+                    models.CheckConstraint(condition=models.Q(('degraded_loss_percent', None), models.Q(('degraded_loss_percent__gte', 0), ('degraded_loss_percent__lte', 100)), _connector='OR'), name='loss_is_a_percentage'),
+                    models.CheckConstraint(condition=models.Q(('parent', None), models.Q(('parent', models.F('id')), _negated=True), _connector='OR'), name='a_monitor_is_not_its_own_parent'),
+                    models.UniqueConstraint(condition=models.Q(models.Q(('slug', ''), _negated=True), ('deleted_at', None)), fields=('client', 'slug'), name='one_ping_slug_per_client'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -129,6 +144,13 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'diagnoses',
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(fields=['monitor', '-id'], name='diagnosis_monitor'),
+                    models.Index(condition=models.Q(('state', 'gathering')), fields=['deadline_at'], name='diagnosis_open'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('state', 'gathering')), fields=('monitor',), name='one_diagnosis_at_a_time_per_monitor'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -154,6 +176,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['monitor', 'name'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('monitor', 'name'), name='one_container_per_name_and_host'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -175,6 +200,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-last_seen_at'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('monitor', 'fingerprint'), name='one_row_per_certificate'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -192,6 +220,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [
+                    models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='one_template_per_name', violation_error_message='A template of this name exists; choose another name.'),
+                ],
             },
         ),
         migrations.AddField(
@@ -216,6 +247,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(fields=['monitor', '-id'], name='ping_monitor'),
+                    models.Index(fields=['at'], name='ping_at'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -264,6 +299,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'failure bodies',
+                'indexes': [
+                    models.Index(fields=['monitor', '-at'], name='failure_body_monitor'),
+                    models.Index(fields=['at'], name='failure_body_at'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -281,6 +320,16 @@ class Migration(migrations.Migration):
                 ('monitor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='baselines', to='monitors.monitor')),
                 ('probe', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='baselines', to='monitors.probe')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['next_at'], name='baseline_next'),
+                    models.Index(fields=['asn'], name='baseline_asn'),
+                    models.Index(fields=['address'], name='baseline_address'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('monitor', 'probe'), name='one_baseline_per_monitor_and_probe'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ProbeJob',
@@ -300,6 +349,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'waiting')), fields=['probe'], name='job_waiting'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -321,6 +373,13 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'batteries',
                 'ordering': ['id'],
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'waiting')), fields=['probe'], name='battery_waiting'),
+                    models.Index(fields=['probe', 'target_key', '-id'], name='battery_target'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('diagnosis', 'probe'), name='one_battery_per_diagnosis_and_probe'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -349,6 +408,16 @@ class Migration(migrations.Migration):
                 ('monitor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='views', to='monitors.monitor')),
                 ('probe', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='views', to='monitors.probe')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('active', True), ('lease_token', None)), fields=['next_due_at'], name='view_due'),
+                    models.Index(condition=models.Q(('lease_token__isnull', False)), fields=['lease_until'], name='view_leased'),
+                    models.Index(condition=models.Q(('changed', True)), fields=['monitor'], name='view_changed'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('monitor', 'probe'), name='one_view_per_monitor_and_probe'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Rollup',
@@ -365,6 +434,14 @@ class Migration(migrations.Migration):
                 ('monitor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rollups', to='monitors.monitor')),
                 ('probe', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='monitors.probe')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['period', 'start'], name='rollup_start'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('monitor', 'probe', 'period', 'start'), name='one_rollup_per_period'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='RouteChange',
@@ -380,6 +457,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-at', '-id'],
+                'indexes': [
+                    models.Index(fields=['monitor', '-at'], name='route_change_monitor'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -397,6 +477,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-at', '-version'],
+                'indexes': [
+                    models.Index(fields=['monitor', '-at'], name='change_monitor'),
+                    models.Index(fields=['at'], name='change_at'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('monitor', 'version'), name='one_change_per_version'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -411,161 +498,5 @@ class Migration(migrations.Migration):
                 'ordering': ['-at'],
                 'constraints': [models.UniqueConstraint(fields=('monitor', 'at'), name='one_sample_per_minute')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='diagnosis',
-            index=models.Index(fields=['monitor', '-id'], name='diagnosis_monitor'),
-        ),
-        migrations.AddIndex(
-            model_name='diagnosis',
-            index=models.Index(condition=models.Q(('state', 'gathering')), fields=['deadline_at'], name='diagnosis_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='diagnosis',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'gathering')), fields=('monitor',), name='one_diagnosis_at_a_time_per_monitor'),
-        ),
-        migrations.AddConstraint(
-            model_name='container',
-            constraint=models.UniqueConstraint(fields=('monitor', 'name'), name='one_container_per_name_and_host'),
-        ),
-        migrations.AddConstraint(
-            model_name='certificate',
-            constraint=models.UniqueConstraint(fields=('monitor', 'fingerprint'), name='one_row_per_certificate'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitortemplate',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('name'), name='one_template_per_name', violation_error_message='A template of this name exists; choose another name.'),
-        ),
-        migrations.AddIndex(
-            model_name='monitor',
-            index=models.Index(fields=['client', 'name'], name='monitor_client_name'),
-        ),
-        migrations.AddIndex(
-            model_name='monitor',
-            index=models.Index(fields=['state', 'id'], name='monitor_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('interval_seconds__gte', 5), ('interval_seconds__lte', 86400)), name='interval_is_5_seconds_to_a_day', violation_error_message='interval_seconds: from 5 (seconds) to 86400 (a day).'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('timeout_seconds__gt', 0), ('timeout_seconds__lte', models.F('interval_seconds'))), name='timeout_fits_the_interval', violation_error_message='timeout_seconds: above 0 and not longer than the interval.'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('quorum__gte', 1)), name='quorum_is_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('confirmation_count__gte', 1), ('recovery_count__gte', 1)), name='counts_are_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('confirmation_seconds__gte', 0), ('recovery_seconds__gte', 0)), name='confirmation_times_are_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('degraded_latency_ms', None), ('degraded_latency_ms__gt', 0), _connector='OR'), name='degraded_latency_is_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('degraded_loss_percent', None), models.Q(('degraded_loss_percent__gte', 0), ('degraded_loss_percent__lte', 100)), _connector='OR'), name='loss_is_a_percentage'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.CheckConstraint(condition=models.Q(('parent', None), models.Q(('parent', models.F('id')), _negated=True), _connector='OR'), name='a_monitor_is_not_its_own_parent'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitor',
-            constraint=models.UniqueConstraint(condition=models.Q(models.Q(('slug', ''), _negated=True), ('deleted_at', None)), fields=('client', 'slug'), name='one_ping_slug_per_client'),
-        ),
-        migrations.AddIndex(
-            model_name='ping',
-            index=models.Index(fields=['monitor', '-id'], name='ping_monitor'),
-        ),
-        migrations.AddIndex(
-            model_name='ping',
-            index=models.Index(fields=['at'], name='ping_at'),
-        ),
-        migrations.AddIndex(
-            model_name='failurebody',
-            index=models.Index(fields=['monitor', '-at'], name='failure_body_monitor'),
-        ),
-        migrations.AddIndex(
-            model_name='failurebody',
-            index=models.Index(fields=['at'], name='failure_body_at'),
-        ),
-        migrations.AddIndex(
-            model_name='baseline',
-            index=models.Index(fields=['next_at'], name='baseline_next'),
-        ),
-        migrations.AddIndex(
-            model_name='baseline',
-            index=models.Index(fields=['asn'], name='baseline_asn'),
-        ),
-        migrations.AddIndex(
-            model_name='baseline',
-            index=models.Index(fields=['address'], name='baseline_address'),
-        ),
-        migrations.AddConstraint(
-            model_name='baseline',
-            constraint=models.UniqueConstraint(fields=('monitor', 'probe'), name='one_baseline_per_monitor_and_probe'),
-        ),
-        migrations.AddIndex(
-            model_name='probejob',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['probe'], name='job_waiting'),
-        ),
-        migrations.AddIndex(
-            model_name='battery',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['probe'], name='battery_waiting'),
-        ),
-        migrations.AddIndex(
-            model_name='battery',
-            index=models.Index(fields=['probe', 'target_key', '-id'], name='battery_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='battery',
-            constraint=models.UniqueConstraint(fields=('diagnosis', 'probe'), name='one_battery_per_diagnosis_and_probe'),
-        ),
-        migrations.AddIndex(
-            model_name='probestate',
-            index=models.Index(condition=models.Q(('active', True), ('lease_token', None)), fields=['next_due_at'], name='view_due'),
-        ),
-        migrations.AddIndex(
-            model_name='probestate',
-            index=models.Index(condition=models.Q(('lease_token__isnull', False)), fields=['lease_until'], name='view_leased'),
-        ),
-        migrations.AddIndex(
-            model_name='probestate',
-            index=models.Index(condition=models.Q(('changed', True)), fields=['monitor'], name='view_changed'),
-        ),
-        migrations.AddConstraint(
-            model_name='probestate',
-            constraint=models.UniqueConstraint(fields=('monitor', 'probe'), name='one_view_per_monitor_and_probe'),
-        ),
-        migrations.AddIndex(
-            model_name='rollup',
-            index=models.Index(fields=['period', 'start'], name='rollup_start'),
-        ),
-        migrations.AddConstraint(
-            model_name='rollup',
-            constraint=models.UniqueConstraint(fields=('monitor', 'probe', 'period', 'start'), name='one_rollup_per_period'),
-        ),
-        migrations.AddIndex(
-            model_name='routechange',
-            index=models.Index(fields=['monitor', '-at'], name='route_change_monitor'),
-        ),
-        migrations.AddIndex(
-            model_name='statechange',
-            index=models.Index(fields=['monitor', '-at'], name='change_monitor'),
-        ),
-        migrations.AddIndex(
-            model_name='statechange',
-            index=models.Index(fields=['at'], name='change_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='statechange',
-            constraint=models.UniqueConstraint(fields=('monitor', 'version'), name='one_change_per_version'),
         ),
     ]

@@ -52,6 +52,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('client', 'name'), name='one_playbook_per_client_and_name'),
+                    models.UniqueConstraint(condition=models.Q(('client', None)), fields=('name',), name='one_playbook_of_ours_per_name'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('mode', 'automatic'), _negated=True), models.Q(('automatic_since__isnull', False), models.Q(('automatic_by', ''), _negated=True)), _connector='OR'), name='automatic_is_somebodys_decision'),
+                    models.CheckConstraint(condition=models.Q(('min_confidence__gte', 0), ('min_confidence__lte', 1)), name='confidence_from_0_to_1'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -104,6 +110,17 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [
+                    models.Index(fields=['playbook', '-id'], name='run_playbook'),
+                    models.Index(fields=['client', '-id'], name='run_client'),
+                    models.Index(condition=models.Q(('acted_at__isnull', False)), fields=['acted_at'], name='run_acted'),
+                    models.Index(condition=models.Q(('state__in', ['blocked', 'awaiting_approval', 'approved', 'running', 'verifying'])), fields=['state'], name='run_open'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('alert__isnull', False), ('undoes', None), models.Q(('state', 'dry_run'), _negated=True)), fields=('playbook', 'alert'), name='one_run_per_playbook_and_alert'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['running', 'verifying', 'succeeded', 'rolled_back', 'outcome_unknown']), _negated=True), ('acted_at__isnull', False), _connector='OR'), name='what_acted_has_a_time'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('state', 'dry_run'), _negated=True), ('acted_at', None), _connector='OR'), name='a_dry_run_never_acts'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -121,6 +138,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('run', 'user'), name='one_word_per_person'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -141,6 +161,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['order'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('run', 'order'), name='one_row_per_run_and_step'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -151,6 +174,15 @@ class Migration(migrations.Migration):
                 ('active', models.BooleanField(default=False, help_text='While its run acts.')),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='targets', to='playbooks.run')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['key'], name='run_target'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('run', 'key'), name='one_row_per_run_and_target'),
+                    models.UniqueConstraint(condition=models.Q(('active', True)), fields=('key',), name='one_run_acts_on_a_target'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Step',
@@ -164,74 +196,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['order'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('playbook', 'order'), name='one_step_per_place'),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='playbook',
-            constraint=models.UniqueConstraint(fields=('client', 'name'), name='one_playbook_per_client_and_name'),
-        ),
-        migrations.AddConstraint(
-            model_name='playbook',
-            constraint=models.UniqueConstraint(condition=models.Q(('client', None)), fields=('name',), name='one_playbook_of_ours_per_name'),
-        ),
-        migrations.AddConstraint(
-            model_name='playbook',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('mode', 'automatic'), _negated=True), models.Q(('automatic_since__isnull', False), models.Q(('automatic_by', ''), _negated=True)), _connector='OR'), name='automatic_is_somebodys_decision'),
-        ),
-        migrations.AddConstraint(
-            model_name='playbook',
-            constraint=models.CheckConstraint(condition=models.Q(('min_confidence__gte', 0), ('min_confidence__lte', 1)), name='confidence_from_0_to_1'),
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['playbook', '-id'], name='run_playbook'),
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['client', '-id'], name='run_client'),
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('acted_at__isnull', False)), fields=['acted_at'], name='run_acted'),
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('state__in', ['blocked', 'awaiting_approval', 'approved', 'running', 'verifying'])), fields=['state'], name='run_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(condition=models.Q(('alert__isnull', False), ('undoes', None), models.Q(('state', 'dry_run'), _negated=True)), fields=('playbook', 'alert'), name='one_run_per_playbook_and_alert'),
-        ),
-        migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['running', 'verifying', 'succeeded', 'rolled_back', 'outcome_unknown']), _negated=True), ('acted_at__isnull', False), _connector='OR'), name='what_acted_has_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'dry_run'), _negated=True), ('acted_at', None), _connector='OR'), name='a_dry_run_never_acts'),
-        ),
-        migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.UniqueConstraint(fields=('run', 'user'), name='one_word_per_person'),
-        ),
-        migrations.AddConstraint(
-            model_name='runstep',
-            constraint=models.UniqueConstraint(fields=('run', 'order'), name='one_row_per_run_and_step'),
-        ),
-        migrations.AddIndex(
-            model_name='runtarget',
-            index=models.Index(fields=['key'], name='run_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='runtarget',
-            constraint=models.UniqueConstraint(fields=('run', 'key'), name='one_row_per_run_and_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='runtarget',
-            constraint=models.UniqueConstraint(condition=models.Q(('active', True)), fields=('key',), name='one_run_acts_on_a_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('playbook', 'order'), name='one_step_per_place'),
         ),
     ]

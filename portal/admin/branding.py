@@ -10,7 +10,7 @@ from portal.models import Branding
 
 @admin.register(Branding)
 class BrandingDesk(Truth):
-    list_display = ("id", "client", "name", "accent", "logo_type")
+    list_display = ("id", "client", "name", "accent", "logo_type", "domain", "domain_proved_at")
     list_filter = ("client",)
     list_select_related = ("client",)
     search_fields = ("name", "client__name")

@@ -18,7 +18,7 @@ class DeskConfig(apps.AdminConfig):
         # their account; groups and schedules mean nothing here. Only what our apps register stays.
         for model in [m for m, desk in admin.site._registry.items() if not desk.__module__.startswith(OURS)]:
             admin.site.unregister(model)
-        from portal.admin import branding, clients, people, providers, running, trash  # noqa: F401 - importing registers them
+        from portal.admin import branding, clients, exports, people, providers, running, trash  # noqa: F401 - importing registers them
 
 
 OURS = ("portal.", "alerts.", "monitors.", "incidents.", "statuspages.", "playbooks.", "console.")

@@ -138,15 +138,15 @@ class Desk(admin.ModelAdmin):
     ) -> HttpResponse:
         try:
             return super().delete_view(request, object_id, extra_context)
-        except Refused as refusal:
-            messages.error(request, str(refusal))
+        except (Refused, ValidationError) as refusal:
+            messages.error(request, _sentence(refusal))
             return redirect(request.path.removesuffix("delete/") + "change/")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         try:
             return super().changelist_view(request, extra_context)
-        except Refused as refusal:  # of a deletion of several: none was deleted
-            messages.error(request, str(refusal))
+        except (Refused, ValidationError) as refusal:  # of a deletion of several: none was deleted
+            messages.error(request, _sentence(refusal))
             return redirect(request.get_full_path())
 
     def get_deleted_objects(
@@ -158,7 +158,9 @@ class Desk(admin.ModelAdmin):
         if issubclass(self.model, Trashable):
             days = f"with its history, to be put back for {trash.KEPT.days} days"
             kind = str(self.opts.verbose_name).capitalize()
-            return [f"{kind}: {row}, into the trash {days}" for row in rows], counts, set(), []
+            lines = [f"{kind}: {row}, into the trash {days}" for row in rows]
+            if not trash.kind_of(self.opts.label_lower).ours:
+                return lines, counts, set(), []
         for relation in self.opts.related_objects:
             if relation.on_delete is not CASCADE:
                 continue
@@ -169,8 +171,7 @@ class Desk(admin.ModelAdmin):
             )
             if number:
                 counts[str(relation.related_model._meta.verbose_name_plural)] = number
-        for row in rows:
-            lines.append(f"{str(self.opts.verbose_name).capitalize()}: {row}")
+        lines = lines or [f"{str(self.opts.verbose_name).capitalize()}: {row}" for row in rows]
         if len(counts) > 1:
             lines.append(
                 [f"{name}: {_number(n)}, with all that belongs to them" for name, n in list(counts.items())[1:]]
@@ -241,6 +242,11 @@ class TruthInline(admin.TabularInline):
 def tags_of(rows: Iterable[Tag]) -> str:
     """Tags in one line."""
     return ", ".join(tag.name for tag in rows)
+
+
+def _sentence(refusal: Refused | ValidationError) -> str:
+    """What the domain says, as one line."""
+    return " ".join(refusal.messages) if isinstance(refusal, ValidationError) else str(refusal)
 
 
 def _number(count: int) -> str:

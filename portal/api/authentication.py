@@ -31,6 +31,8 @@ def token_of(text: str) -> Token | None:
     same = hmac.compare_digest(digest(secret), token.hash if token else _NOBODYS_HASH)
     if token is None or not same or not token.usable(token.now):
         return None
+    if token.client is not None and token.client.deleted_at is not None:
+        return None
     if token.client is not None and not token.client.active and not token.user.msp_role:
         return None
     if token.last_used_at is None or token.last_used_at < token.now - USED_EVERY:

@@ -16,6 +16,7 @@ from portal.api.base import OwnersViewSet, ReadOnlyTenantViewSet
 from portal.api.filters import IdFilter
 from portal.api.serializers import SecretMap
 from portal.models import AuditEntry, ProviderSettings
+from portal.tenancy import viewer_of
 
 
 class ProviderSerializer(serializers.ModelSerializer):
@@ -90,6 +91,14 @@ class AuditEntrySerializer(serializers.ModelSerializer):
             "seq",
             "hash",
         ]
+
+    def to_representation(self, row: AuditEntry) -> dict[str, Any]:
+        body = super().to_representation(row)
+        viewer = viewer_of(self.context["request"]) if "request" in self.context else None
+        if row.subject.startswith("client:") and (viewer is None or not viewer.msp_role):
+            for side in ("before", "after"):  # what staff write about a client is not for its people
+                body[side] = {name: value for name, value in (body[side] or {}).items() if name != "notes"}
+        return body
 
 
 class AuditFilter(django_filters.FilterSet):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.conf import settings
@@ -15,10 +14,8 @@ from portal import services
 from portal.api.base import TenantViewSet
 from portal.api.serializers import OwnRow, SecretText, TagNames, TenantSerializer
 from portal.models import Client, Contact, ContactGroup, Service, Site, User
-from portal.outbound.guard import Blocked, Reach, check_address, check_url
+from portal.outbound.guard import Blocked, Reach, check_url, check_written
 from portal.tenancy import viewer_of
-
-IPV4 = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}")
 
 
 class ClientSerializer(TenantSerializer):
@@ -81,13 +78,10 @@ def check_hook(url: str) -> str:
         host = check_url(url).host
     except ValueError as error:
         raise serializers.ValidationError(str(error)) from None
-    if host == "localhost" or host.endswith(".localhost"):
-        host = "127.0.0.1"
-    if ":" in host or IPV4.fullmatch(host):  # of a name, the addresses are judged at each use
-        try:
-            check_address(host, Reach(allow=settings.OUTBOUND_ALLOW))
-        except Blocked as error:
-            raise serializers.ValidationError(str(error)) from None
+    try:  # of another name, the addresses are judged at each use
+        check_written(host, Reach(allow=settings.OUTBOUND_ALLOW))
+    except Blocked as error:
+        raise serializers.ValidationError(str(error)) from None
     return url
 
 

@@ -31,8 +31,9 @@ class Migration(migrations.Migration):
             name='Client',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120, unique=True)),
-                ('slug', models.SlugField(blank=True, help_text='Made from the name when left empty.', max_length=60, unique=True)),
+                ('deleted_at', models.DateTimeField(editable=False, null=True)),
+                ('name', models.CharField(max_length=120)),
+                ('slug', models.SlugField(blank=True, help_text='Made from the name when left empty.', max_length=60)),
                 ('timezone', models.CharField(default='UTC', max_length=64, validators=[portal.models.clients.known_zone])),
                 ('email', models.EmailField(blank=True, help_text='Every alert of this client is mailed here, by a trigger you can see and change.', max_length=254)),
                 ('slack_webhook', portal.secrets.SealedField(blank=True, default='', editable=False, help_text="Incoming webhook that hears this client's alerts.")),
@@ -42,6 +43,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'indexes': [models.Index(condition=models.Q(('deleted_at', None), _negated=True), fields=['deleted_at'], name='clients_that_leave')],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('deleted_at', None)), fields=('name',), name='one_client_per_name'),
+                    models.UniqueConstraint(condition=models.Q(('deleted_at', None)), fields=('slug',), name='one_client_per_slug'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -300,6 +306,43 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ClientExport',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Being made'), ('ready', 'Ready'), ('failed', 'Failed')], default='waiting', max_length=8)),
+                ('asked_by', models.CharField(max_length=200)),
+                ('asked_at', models.DateTimeField()),
+                ('step', models.CharField(blank=True, help_text='What is written now.', max_length=60)),
+                ('done', models.PositiveIntegerField(default=0, help_text='Parts that are written.')),
+                ('total', models.PositiveIntegerField(default=0, help_text='Parts in all.')),
+                ('size', models.BigIntegerField(default=0, help_text='Bytes of the archive.')),
+                ('digest', models.CharField(blank=True, help_text='SHA-256 of the archive.', max_length=64)),
+                ('error', models.CharField(blank=True, max_length=300)),
+                ('finished_at', models.DateTimeField(null=True)),
+                ('expires_at', models.DateTimeField(help_text='It is deleted then.', null=True)),
+                ('lease_token', models.BigIntegerField(editable=False, null=True)),
+                ('lease_until', models.DateTimeField(editable=False, null=True)),
+                ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='exports', to='portal.client')),
+            ],
+            options={
+                'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['waiting', 'running'])), fields=('client',), name='one_export_at_a_time_per_client')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ExportPart',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('n', models.PositiveIntegerField()),
+                ('data', models.BinaryField()),
+                ('export', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='portal.clientexport')),
+            ],
+            options={
+                'ordering': ['n'],
+                'constraints': [models.UniqueConstraint(fields=('export', 'n'), name='one_part_per_place')],
+            },
+        ),
+        migrations.CreateModel(
             name='Branding',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -308,10 +351,18 @@ class Migration(migrations.Migration):
                 ('logo', models.BinaryField(blank=True, null=True)),
                 ('logo_type', models.CharField(blank=True, max_length=20)),
                 ('logo_digest', models.CharField(blank=True, db_index=True, help_text='SHA-256 of the picture: its address.', max_length=64)),
+                ('domain', models.CharField(blank=True, help_text="The client's own name for the portal, as portal.acme.example.", max_length=240)),
+                ('domain_mark', models.CharField(blank=True, help_text='What the TXT record below the domain says, as the proof.', max_length=60)),
+                ('domain_proved_at', models.DateTimeField(blank=True, help_text='Until then the portal does not answer there.', null=True)),
                 ('client', models.ForeignKey(blank=True, help_text='Empty: for everybody else, and for signing in.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='portal.client')),
             ],
             options={
-                'constraints': [models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('client', 0), name='one_branding_for_each')],
+                'constraints': [
+                    models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('client', 0), name='one_branding_for_each'),
+                    models.UniqueConstraint(condition=models.Q(('domain', ''), _negated=True), fields=('domain',), name='one_portal_at_each_domain'),
+                    models.CheckConstraint(condition=models.Q(('domain', ''), ('client__isnull', False), _connector='OR'), name='only_clients_have_domains_of_their_own'),
+                    models.CheckConstraint(condition=models.Q(('domain_proved_at', None), models.Q(('domain', ''), _negated=True), _connector='OR'), name='only_a_domain_is_proved'),
+                ],
             },
         ),
     ]

@@ -55,14 +55,14 @@ class Tag(models.Model):
         return [found[low] for low in wanted]
 
 
-class Client(models.Model):
-    """A tenant: a company whose sites are watched."""
+class Client(Trashable):
+    """A tenant: a company whose sites are watched. With a mark it is leaving, and nobody's business (`portal.leaving`)."""
 
     tenant_path = "pk"
-    objects = TenantManager()
+    objects = KeptManager()
 
-    name = models.CharField(max_length=120, unique=True)
-    slug = models.SlugField(max_length=60, unique=True, blank=True, help_text="Made from the name when left empty.")
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=60, blank=True, help_text="Made from the name when left empty.")
     timezone = models.CharField(max_length=64, default="UTC", validators=[known_zone])
     email = models.EmailField(
         blank=True, help_text="Every alert of this client is mailed here, by a trigger you can see and change."
@@ -75,6 +75,11 @@ class Client(models.Model):
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="one_client_per_name"),
+            models.UniqueConstraint(fields=["slug"], condition=Q(deleted_at=None), name="one_client_per_slug"),
+        ]
+        indexes = [models.Index(fields=["deleted_at"], condition=~Q(deleted_at=None), name="clients_that_leave")]
 
     def __str__(self) -> str:
         return self.name

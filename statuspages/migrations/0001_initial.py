@@ -59,6 +59,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [
+                    models.UniqueConstraint(django.db.models.functions.text.Lower('custom_domain'), condition=models.Q(models.Q(('custom_domain', ''), _negated=True), ('domain_verified_at__isnull', False)), name='one_page_per_domain'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('visibility', 'password'), _negated=True), models.Q(('password_hash', ''), _negated=True), _connector='OR'), name='a_password_page_has_one'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -105,6 +109,11 @@ class Migration(migrations.Migration):
                 ('days', models.JSONField(default=dict, help_text='component -> the last 90 days; finished days are not counted again.')),
                 ('page', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='projection', to='statuspages.page')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('wanted', True)), fields=['page'], name='projection_wanted'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Publication',
@@ -120,6 +129,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-published_at'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('page', 'incident'), name='an_incident_is_once_on_a_page'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -143,6 +155,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['starts_at', 'pk'],
+                'indexes': [
+                    models.Index(condition=models.Q(('status__in', ['completed', 'cancelled']), _negated=True), fields=['starts_at'], name='work_open'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='work_ends_after_it_starts'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -167,6 +185,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'constraints': [
+                    models.UniqueConstraint(fields=('page', 'kind', 'address_hash'), name='an_address_subscribes_once'),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -182,33 +203,5 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['id'],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='page',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('custom_domain'), condition=models.Q(models.Q(('custom_domain', ''), _negated=True), ('domain_verified_at__isnull', False)), name='one_page_per_domain'),
-        ),
-        migrations.AddConstraint(
-            model_name='page',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('visibility', 'password'), _negated=True), models.Q(('password_hash', ''), _negated=True), _connector='OR'), name='a_password_page_has_one'),
-        ),
-        migrations.AddIndex(
-            model_name='projection',
-            index=models.Index(condition=models.Q(('wanted', True)), fields=['page'], name='projection_wanted'),
-        ),
-        migrations.AddConstraint(
-            model_name='publication',
-            constraint=models.UniqueConstraint(fields=('page', 'incident'), name='an_incident_is_once_on_a_page'),
-        ),
-        migrations.AddIndex(
-            model_name='scheduledwork',
-            index=models.Index(condition=models.Q(('status__in', ['completed', 'cancelled']), _negated=True), fields=['starts_at'], name='work_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='scheduledwork',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='work_ends_after_it_starts'),
-        ),
-        migrations.AddConstraint(
-            model_name='subscriber',
-            constraint=models.UniqueConstraint(fields=('page', 'kind', 'address_hash'), name='an_address_subscribes_once'),
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 
 import pytest
 
@@ -110,6 +111,47 @@ def test_exported_contacts_come_back_as_they_were():
     assert AuditEntry.objects.filter(action="contact.created").exists()
 
 
+def reached() -> dict[str, list[tuple]]:
+    return {c.name: sorted((w.channel.type, json.dumps(w.channel.config), w.channel.contact_id == c.pk) for w in c.ways.all()) for c in Contact.objects.all()}  # fmt: skip
+
+
+def test_contacts_come_back_with_the_channels_that_need_no_secret():
+    ana = Contact.objects.create(client=cast.acme(), name="Ana", email="ana@acme.example")
+    for kind, settings in (
+        ("email", {"to": [ana.email]}), ("email", {"to": ["night@acme.example", "day@acme.example"]}),
+        ("telegram", {"chat_id": "4711"}), ("twilio_sms", {"to": "+351912345678"}),
+    ):  # fmt: skip
+        ways.add_way(ana, by=cast.TESTS, type=kind, settings=settings, name=f"{kind} {settings}")
+    caller, before = browser(cast.make_staff()), reached()
+    answer = caller.get("/tables/contacts.csv")
+    assert (
+        table(answer)[0]["channels"]
+        == "email: night@acme.example, day@acme.example; telegram: 4711; twilio_sms: +351912345678"
+    )
+    Contact._base_manager.all().delete()
+    assert "1 contact was added" in taken_back(caller, "/contacts/several/", answer)
+    assert reached() == before
+
+
+def test_a_channel_with_a_secret_stays_and_the_table_says_so():
+    ana = Contact.objects.create(client=cast.acme(), name="Ana", email="ana@acme.example")
+    ways.add_way(ana, by=cast.TESTS, type="ntfy", settings={"url": "https://ntfy.sh/planted-topic"})
+    ways.add_way(
+        ana,
+        by=cast.TESTS,
+        type="telegram",
+        settings={"chat_id": "4711", "bot_token": "123456:planted-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+    )
+    caller = browser(cast.alice())
+    answer = caller.get("/tables/contacts.csv")
+    assert "planted" not in answer.content.decode()
+    assert table(answer)[0]["channels"] == "ntfy: (left out); telegram: (left out)"
+    page = html.unescape(
+        text(caller.post("/contacts/several/", {"client": cast.acme().pk, "lines": answer.content.decode("utf-8-sig")}))
+    )
+    assert "ntfy has a secret or settings of its own" in page and "Not stored yet" in page
+
+
 def test_nothing_is_stored_before_the_second_press():
     caller = browser(cast.alice())
     data = {"client": cast.acme().pk, "lines": "name,email\nAna,ana@acme.example"}
@@ -127,6 +169,10 @@ def test_nothing_is_stored_before_the_second_press():
         ("name,told by mail\nAna,yes", "told by mail: There is no address"),
         ("name,told by mail\nAna,perhaps", "told by mail: Write yes or no"),
         ("name,groups\nAna,Nobody's", "groups: There is no group"),
+        ("name,channels\nAna,telegram 4711", "as kind: value"),
+        ("name,channels\nAna,pigeon: 1", "There is no kind 'pigeon'"),
+        ("name,channels\nAna,webhook: https://x.example/", "Webhook needs a secret"),
+        ("name,channels\nAna,twilio_sms: 12", "channels: twilio_sms:"),
         ("name,client\nAna,Globex", "client: You have no client “Globex”"),
         ("name,salary\nAna,1", "There is no column 'salary'"),
         ("email\nana@acme.example", "one of them name"),

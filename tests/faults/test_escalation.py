@@ -28,7 +28,8 @@ from tests.faults.scene import Scene
 from tests.rig.abreast import abreast
 from tests.rig.receiver import Receiver
 
-RACES = int(os.environ.get("RACES", "200"))  # `make soak` runs ten thousand
+RACES = int(os.environ.get("RACES", "80"))  # `make soak` runs ten thousand
+FEWER = 1 if "RACES" in os.environ else 2  # of the races that it does not count, every day runs half
 ANA = Actor("Ana")
 
 
@@ -49,11 +50,13 @@ def nap(luck: random.Random) -> None:
 
 
 # --- Races ------------------------------------------------------------------------------------------------------------
-def test_two_hundred_races_of_an_acknowledgement_against_a_step(several_writers):
+def test_many_races_of_an_acknowledgement_against_a_step(several_writers):
     """I4: once an acknowledgement is committed, no step starts; before it, at most the one that was due."""
     policy(level(0, stage.webhook("ops")), level(60, stage.webhook("manager")))
     came_first = Counter()
-    for seed in range(RACES):
+    for seed in range(5 * RACES):
+        if seed >= RACES and len(came_first) == 2:
+            break
         luck = random.Random(seed)
         (alert,) = tell(failing(seed))
         naps = [luck.random() * 0.004 for _ in range(3)]
@@ -81,7 +84,7 @@ def test_two_hundred_races_of_an_acknowledgement_against_a_step(several_writers)
         waiting = Delivery.objects.filter(alert=alert, kind="escalated", state="pending")
         assert not waiting.exists(), f"{story}: somebody is still to be called"
         came_first["step" if called(alert) else "answer"] += 1
-    print(f"{RACES} races: {dict(came_first)}")
+    print(f"{came_first.total()} races: {dict(came_first)}")
     assert len(came_first) == 2, "both orders were seen"
 
 
@@ -107,7 +110,7 @@ def test_two_people_acknowledge_at_once_and_one_of_them_has_it(several_writers):
 
 def test_two_sweeps_at_the_same_moment_call_once(several_writers):
     policy(level(0, stage.webhook("ops")), level(60, stage.webhook("manager")), repeat_count=1)
-    for seed in range(30):
+    for seed in range(30 // FEWER):
         alerts = tell(*[failing(seed * 10 + n) for n in range(5)])
         for at in (later(0), later(1), later(6), later(7)):
             abreast(lambda _, at=at: escalator.climb(at), 4)
@@ -122,7 +125,7 @@ def test_two_sweeps_at_the_same_moment_call_once(several_writers):
 def test_a_recovery_races_a_step(several_writers):
     """Whoever comes first: the run ends, and nobody is called of what is over."""
     policy(level(0, stage.webhook("ops")))
-    for seed in range(60):
+    for seed in range(60 // FEWER):
         luck = random.Random(seed)
         (alert,) = tell(failing(seed))
 
@@ -142,7 +145,7 @@ def test_a_recovery_races_a_step(several_writers):
 def test_switching_a_policy_off_races_steps_answers_and_new_alerts(several_writers):
     """Every run ends, nobody waits for anybody in a ring, and the auditor finds nothing that is late."""
     ops = stage.webhook("ops")
-    for seed in range(40):
+    for seed in range(40 // FEWER):
         luck = random.Random(seed)
         row = policy(level(0, ops), level(1, stage.webhook(f"m{seed}")), name=f"Policy {seed}")
         alerts = tell(*[failing(seed * 10 + n) for n in range(4)])
@@ -168,7 +171,7 @@ def test_switching_a_policy_off_races_steps_answers_and_new_alerts(several_write
 def test_a_silence_races_a_step(several_writers):
     """A step either came before the silence or waits for its end; the run is shifted by exactly as long as it was held."""
     policy(level(0, stage.webhook("ops")), level(60, stage.webhook("manager")))
-    for seed in range(40):
+    for seed in range(40 // FEWER):
         luck = random.Random(seed)
         (alert,) = tell(failing(seed))
 

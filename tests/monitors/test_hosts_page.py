@@ -18,10 +18,11 @@ from monitors import findings, host_findings
 from monitors.models import HostSample, Monitor, Probe
 from portal.clock import database_now
 from tests import cast
-from tests.console.test_browser import CHROMIUM, DESK, PHONE, Visitor
+from tests.console.test_browser import DESK, PHONE, Visitor
 from tests.console.visiting import form_of, text
 from tests.monitors import rows
 from tests.monitors.test_hosts_record import box, done
+from tests.walks.window import CHROMIUM
 
 pytestmark = pytest.mark.django_db
 

@@ -23,7 +23,7 @@ from tests.rig import axe
 CHROMIUM = Path("/usr/bin/chromium")
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 # Pages that need no context; 404 is asked for.
-BROKEN = ("403.html", "403_csrf.html", "429.html", "500.html", "503.html")
+BROKEN = ("403_csrf.html", "500.html", "403.html", "429.html", "503.html")
 # What is asked for within minutes of signing in: by somebody with a password alone, by somebody who set up an app.
 FIRST_STEP = ("/security/", "/security/app/", "/security/passkeys/", "/security/passkeys/add/")
 SECOND_STEP = (
@@ -43,7 +43,7 @@ NOT_PAGES = {
     "hook_twilio_status", "hook_vonage_message", "hook_vonage_status", "hook_slack", "hook_telegram", "hook_bounces", "compatible-alerts", "compatible-alert-resolve", "compatible-incident",
     "compatible-page-incident",
     # files
-    "diagnosis_raw", "report_raw", "branding_logo", "incident_postmortem_export", "sla_export", "monitors_csv", "contacts_csv",
+    "diagnosis_raw", "report_raw", "branding_logo", "guide_picture", "incident_postmortem_export", "sla_export", "monitors_csv", "contacts_csv", "client_export_file",
     # pressed, then sent on to a page that is here
     "sessions_end", "viewing_end", "oidc_begin", "oidc_again", "oidc_callback",
     "monitor_act", "monitor_diagnose", "monitor_press", "alert_press", "incident_group_into", "incident_ungroup", "incident_postmortem_press", "incident_press", "delivery_retry",
@@ -168,9 +168,16 @@ def test_every_list_while_there_is_nothing_in_it(installation, chromium):
     nobody.leaves()
 
 
-def test_every_public_page(installation, chromium):
+@pytest.mark.soak
+def test_every_other_public_page(installation, chromium):
+    reader, seen = Visitor(chromium, installation), every_page.each_public_kind(installation)
+    reader.tour([path for path in every_page.of_readers(installation) if path not in seen])
+    reader.leaves()
+
+
+def test_a_public_page_of_each_kind(installation, chromium):
     reader = Visitor(chromium, installation)
-    reader.tour(every_page.of_readers(installation))
+    reader.tour(every_page.each_public_kind(installation))
     reader.open("/status/locked/")
     reader.page.get_by_label("Password").fill("not this one")
     reader.page.get_by_role("button").click()
@@ -206,9 +213,10 @@ def test_signing_in_by_a_second_step(installation, chromium):
     sam.leaves()
 
 
-def test_what_is_said_when_a_page_cannot_be_shown(installation, chromium):
+@pytest.mark.parametrize("templates", [BROKEN[:2], pytest.param(BROKEN[2:], marks=pytest.mark.soak)])
+def test_what_is_said_when_a_page_cannot_be_shown(installation, chromium, templates):
     reader = Visitor(chromium, installation)
-    for template in BROKEN:
+    for template in templates:
         reader.stands_in_for(f"/{template}", render_to_string(template))
         reader.open(f"/{template}")
         reader.looks(template)

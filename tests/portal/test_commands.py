@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -14,22 +15,55 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from portal import audit, checks, environment, rotation, services, signals
+from portal import audit, checks, environment, rotation, services, signals, trash
 from portal.clock import database_now
-from portal.models import AuditEntry, AuditHead, Client, ProviderSettings, Token, User
+from portal.models import AuditEntry, AuditHead, Client, ProviderSettings, Token, TrashEntry, User
 from tests import cast
 from tests.rig import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def manage(directory: Path, *arguments: str, database: str = "", **more: str) -> subprocess.CompletedProcess:
+def path_to_tools() -> str:
+    """PATH with a pg_dump that is as new as the server."""
     tools = next((str(d) for d in postgres.binary_directories() if (d / "pg_dump").exists()), "")
-    path = os.pathsep.join(filter(None, [tools, os.environ.get("PATH", "")]))  # pg_dump must be as new as the server
-    env = {**os.environ, "PATH": path, "DATA_DIR": str(directory), "DATABASE_URL": database, **more}
+    return os.pathsep.join(filter(None, [tools, os.environ.get("PATH", "")]))
+
+
+def manage(directory: Path, *arguments: str, database: str = "", **more: str) -> subprocess.CompletedProcess:
+    env = {**os.environ, "PATH": path_to_tools(), "DATA_DIR": str(directory), "DATABASE_URL": database, **more}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=400
     )
+
+
+# Several commands in one process, each as if it were typed: to start one costs more than most of them do.
+ONE_AFTER_THE_OTHER = """
+import json, os, sys, traceback
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+from django.core.management import execute_from_command_line
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        execute_from_command_line(["manage.py", *arguments])
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    print("ended", code, flush=True)
+"""
+
+
+def ends(directory: Path, *commands: list[str], database: str) -> tuple[list[int], str]:
+    """The exit codes of these commands, and what they said on standard error."""
+    env = {**os.environ, "DATA_DIR": str(directory), "DATABASE_URL": database, "PATH": path_to_tools()}
+    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(commands)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400)
+    codes = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("ended ")]
+    assert len(codes) == len(commands), done.stdout + done.stderr
+    return codes, done.stderr
 
 
 # --- On an empty machine, as an administrator types them ---------------------------------------------------------------
@@ -43,15 +77,16 @@ def test_from_nothing_to_a_token_a_backup_and_back(tmp_path, empty_database_url)
     saved = run("backup", str(file))
     assert saved.returncode == 0, saved.stderr
     assert file.stat().st_mode & 0o777 == 0o600
-    assert run("createowner", "--email", "second@msp.example", "--password", cast.PASSWORD).returncode == 0
-    refused = run("restore", str(file))
-    assert refused.returncode != 0 and "--force" in refused.stderr
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"not a backup")
-    assert run("restore", "--force", str(garbage)).returncode != 0
-    assert (
-        run("createtoken", "--email", "second@msp.example", "--scopes", "read").returncode == 0
-    )  # nothing was changed
+    another = ["createowner", "--email", "second@msp.example", "--password", cast.PASSWORD]
+    token_of_another = ["createtoken", "--email", "second@msp.example", "--scopes", "read"]
+    said_yes = [another, token_of_another]
+    said_no = [["restore", str(file)], ["restore", "--force", str(garbage)]]
+    codes, words = ends(home, *said_yes, *said_no, token_of_another, database=empty_database_url)
+    assert codes[:2] == [0, 0] and codes[2] and codes[3], words
+    assert "--force" in words
+    assert codes[4] == 0, f"a refused restore changed something: {words}"
     restored = run("restore", "--force", str(file))
     assert restored.returncode == 0, restored.stderr
     assert "nobody" in run("createtoken", "--email", "second@msp.example", "--scopes", "read").stderr
@@ -215,6 +250,7 @@ def test_signals_are_sent_inside_the_transaction():
         row = services.create_client(name="Initech", by=cast.TESTS)
         services.change_client(row, by=cast.TESTS, email="x@initech.example")
         services.delete_client(row, by=cast.TESTS)
+        trash.purge(TrashEntry.objects.get(), by=cast.TESTS, at=database_now())
     finally:
         for signal in (signals.client_created, signals.client_changed, signals.client_deleted):
             signal.disconnect(listen)

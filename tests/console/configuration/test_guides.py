@@ -24,7 +24,7 @@ def test_the_example_is_a_configuration():
     assert outcome.problems == [] and Monitor.objects.get(name="Shop").parent.name == "Gateway"
 
 
-@pytest.mark.parametrize("name", ["configuration", "moving-over"])
+@pytest.mark.parametrize("name", ["configuration", "leaving", "moving-over"])
 def test_their_commands_exist(name: str):
     named = re.findall(r"manage\.py ([a-z_]+)", (DOCS / f"{name}.md").read_text())
     assert named and set(named) <= set(get_commands())

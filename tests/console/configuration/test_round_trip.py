@@ -39,7 +39,7 @@ def forget_everything() -> None:
         if kind.section not in ("clients", "maintenance_windows"):
             kind.model.objects.all().delete()
     for client in Client.objects.all():
-        services.delete_client(client, by=cast.TESTS)
+        services.forget(client, by=cast.TESTS)
 
 
 def named(text: str) -> dict[str, str]:
