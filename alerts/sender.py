@@ -19,13 +19,13 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from alerts import addressees, links, outbox, phrasing, reminding
+from alerts import addressees, homes, links, outbox, phrasing, reminding
 from alerts.channels.base import Channel as Kind
 from alerts.channels.base import DeliveryError, HttpChannel, Receipt, ThreadedChannel
 from alerts.message import Message, message_from
 from alerts.models import Conversation, Delivery
 from alerts.opening import open_channel
-from portal import bells
+from portal import bells, branding
 from portal.clock import database_now
 from portal.models import ProviderSettings
 from portal.outbound.http import HttpEngine, OutboundError
@@ -175,7 +175,7 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
         for c in Conversation.objects.filter(alert__in=[r.alert_id for r in rows if r.alert_id])
     }
     templates = phrasing.of_rows(rows)
-    readers = addressees.of_rows(rows)
+    readers, at_home = addressees.of_rows(rows), branding.homes()
     letters: list[tuple[Delivery, Kind | DeliveryError, Message | None]] = []
     for row in rows:
         try:
@@ -203,7 +203,7 @@ def prepare(rows: list[Delivery], at: datetime) -> list[tuple[Delivery, Kind | D
                     templates, message, client=row.client_id, channel=row.channel_id, owner=row.channel.client_id
                 )
                 message = phrasing.said(message, chosen)
-            letters.append((row, kind, links.addressed(message, row)))
+            letters.append((row, kind, homes.led_home(links.addressed(message, row), row, reader, at_home)))
         except Exception as error:  # one bad row must not stop the others (it is parked, with its reason)
             log.exception("delivery %s cannot be prepared", row.pk)
             letters.append(

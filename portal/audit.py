@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models, transaction
 
+from portal import audit_heads
 from portal.clock import database_now
 from portal.logs import request_id
 from portal.models import AuditEntry, AuditHead
@@ -95,8 +96,11 @@ def plain(values: dict) -> dict:
     return json.loads(json.dumps(values, default=str))
 
 
-def verify() -> Iterator[str]:
-    """Sentences about what is wrong, none when every chain holds: changed, missing, reordered entries and cut tails."""
+def verify(copy: Path | None = None) -> Iterator[str]:
+    """Sentences about what is wrong, none when every chain holds: changed, missing, reordered entries and cut tails.
+
+    `copy`: heads that were sent elsewhere (AUDIT_HEADS), compared besides those in the data directory. OSError without it.
+    """
     heads = {h.chain: h for h in AuditHead.objects.all()}
     previous: dict[str, tuple[int, str]] = {}
     for entry in AuditEntry.objects.order_by("chain", "seq").iterator(chunk_size=2000):
@@ -113,7 +117,9 @@ def verify() -> Iterator[str]:
             yield f"{chain}: the head says {head.seq} entries, the log ends at {previous.get(chain, (0, ''))[0]}."
     for chain in previous.keys() - heads.keys():
         yield f"{chain}: its head is missing."
-    yield from _against_outside(previous)
+    yield from _against_outside(previous, _outside_heads(heads_file()))
+    if copy is not None:
+        yield from _against_outside(previous, _heads_in(copy.read_text()))
 
 
 def heads_file() -> Path:
@@ -126,11 +132,12 @@ def _sign(line: str) -> str:
 
 
 def publish_heads(at: datetime, *, anew: bool = False) -> int:
-    """Write a signed line for every chain that moved since the last time; returns how many.
+    """Write a signed line for every chain that moved since the last time, and send what is new (AUDIT_HEADS); returns how many.
 
     `anew`: a backup was restored, so every chain begins again where the backup ends; chains that it lacks end at 0.
     """
-    path, known = heads_file(), _outside_heads()
+    path = heads_file()
+    known = _outside_heads(path)
     heads = list(AuditHead.objects.order_by("chain"))
     moved = [h for h in heads if h.seq and (anew or known.get(h.chain, (0, ""))[0] < h.seq)]
     if anew:
@@ -142,25 +149,29 @@ def publish_heads(at: datetime, *, anew: bool = False) -> int:
                 line = f"{at.astimezone(UTC).isoformat(timespec='seconds')} {head.chain} {head.seq} {head.hash}"
                 file.write(f"{line} {_sign(line)}\n")
         path.chmod(0o600)
+    audit_heads.carry(path)
     return len(moved)
 
 
-def _outside_heads() -> dict[str, tuple[int, str]]:
-    heads: dict[str, tuple[int, str]] = {}
+def _outside_heads(path: Path) -> dict[str, tuple[int, str]]:
     try:
-        lines = heads_file().read_text().splitlines()
+        return _heads_in(path.read_text())
     except FileNotFoundError:
-        return heads
-    for text in lines:
-        line, _, signature = text.rpartition(" ")
+        return {}
+
+
+def _heads_in(text: str) -> dict[str, tuple[int, str]]:
+    heads: dict[str, tuple[int, str]] = {}
+    for signed in text.splitlines():
+        line, _, signature = signed.strip().rpartition(" ")
         if hmac.compare_digest(_sign(line), signature):
             _, chain, seq, digest = line.split(" ")
             heads[chain] = (int(seq), digest)
     return heads
 
 
-def _against_outside(previous: dict[str, tuple[int, str]]) -> Iterator[str]:
-    for chain, (seq, digest) in _outside_heads().items():
+def _against_outside(previous: dict[str, tuple[int, str]], outside: dict[str, tuple[int, str]]) -> Iterator[str]:
+    for chain, (seq, digest) in outside.items():
         if not seq:  # gone with a restore that is on record
             continue
         if previous.get(chain, (0, ""))[0] < seq:

@@ -12,17 +12,30 @@ import sqlite3
 import subprocess
 import tempfile
 from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import connection
 
-from portal import audit, database, signals
+from portal import audit, database, downgrade, signals
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
-from portal.models import Client, User
+from portal.models import Client, Token, User
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did to what opens the portal: how many sessions it ended, tokens that work, tokens it revoked."""
+
+    sessions: int
+    tokens: int
+    revoked: int
 
 
 def save(file: Path) -> None:
@@ -37,12 +50,22 @@ def save(file: Path) -> None:
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(file)
+        note_of_last().touch()
     finally:
         part.unlink(missing_ok=True)
 
 
-def restore(file: Path, *, force: bool, by: Actor) -> None:
-    """Replace the database by what `save` wrote, migrate it, and tell the apps (`signals.restored`)."""
+def note_of_last() -> Path:
+    """A file whose time is that of the last backup that was made on this machine."""
+    return Path(settings.DATA_DIR) / "last_backup"
+
+
+def restore(file: Path, *, force: bool, by: Actor, revoke_tokens: bool = False) -> Restored:
+    """Replace the database by what `save` wrote, migrate it, and tell the apps (`signals.restored`).
+
+    Sessions end: one that was signed out, or whose person left, after the backup must not live again. `revoke_tokens` does
+    the same to API tokens, which programs elsewhere may need.
+    """
     if not file.is_file():
         raise Refused(f"There is no file {file}.")
     if not force and (User.objects.exists() or Client.objects.exists()):
@@ -50,11 +73,23 @@ def restore(file: Path, *, force: bool, by: Actor) -> None:
     _restore_postgres(file) if connection.vendor == "postgresql" else _restore_sqlite(file)
     connection.close()
     database.forget()
+    downgrade.refuse_newer()
     database.prepare()
     at = database_now()
-    audit.record("database.restored", "database", by=by, after={"file": file.name})
+    done = _end_what_opens(at, revoke_tokens)
+    after = {"file": file.name, "sessions_ended": done.sessions, "tokens_revoked": done.revoked}
+    audit.record("database.restored", "database", by=by, after=after)
     audit.publish_heads(at, anew=True)
     signals.restored.send(sender=None, at=at, by=by)
+    return done
+
+
+def _end_what_opens(at: datetime, revoke_tokens: bool) -> Restored:
+    UserSession.objects.all().delete()
+    sessions = Session.objects.all().delete()[0]
+    alive = Token.objects.filter(revoked_at=None)
+    revoked = alive.update(revoked_at=at) if revoke_tokens else 0
+    return Restored(sessions, alive.count(), revoked)
 
 
 def _save_sqlite(part: Path) -> None:
@@ -68,11 +103,15 @@ def _restore_sqlite(file: Path) -> None:
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as source:
         try:
             whole = source.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-            ours = source.execute("SELECT COUNT(*) FROM django_migrations WHERE app = 'portal'").fetchone()[0]
+            applied = source.execute("SELECT app, name FROM django_migrations").fetchall()
         except sqlite3.DatabaseError:
-            whole, ours = False, 0
-        if not whole or not ours:
+            whole, applied = False, []
+        if not whole or "portal" not in {app for app, _ in applied}:
             raise Refused(f"{file} is not a whole backup of a portal on SQLite; nothing was changed.")
+        if downgrade.newer(applied):
+            raise Refused(
+                f"{file} was made by a newer version of the portal; restore it with that one. Nothing was changed."
+            )
         connection.ensure_connection()
         try:
             source.backup(connection.connection)

@@ -14,6 +14,7 @@ from typing import Any
 from django.utils.safestring import SafeString, mark_safe
 
 from portal.templatetags.face import ms, percent_uptime, status_kind
+from portal.time_axis import number, time_axis, when
 
 Point = tuple[datetime, float | None, float | None]
 
@@ -44,11 +45,6 @@ def _empty(kind: str, height: int, text: str) -> SafeString:
     )
 
 
-def _number(value: float) -> str:
-    """Short, locale-free digits for SVG attributes."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
 def day_status(uptime: float | None) -> str:
     """How a day with this uptime (percent) is shown: up, degraded, down, or unknown when nothing was measured."""
     if uptime is None:
@@ -76,7 +72,7 @@ def bars_90(days: Sequence[Mapping[str, Any]]) -> SafeString:
         words = f"{day.get('day', '')}: {percent_uptime(uptime) if uptime is not None else 'no data'}"
         words += f", {day['label']}" if day.get("label") else ""
         bars.append(
-            f'<rect class="bar bar-{status}" x="{_number(index * step)}%" y="{top}" width="{_number(step * 0.72)}%" '
+            f'<rect class="bar bar-{status}" x="{number(index * step)}%" y="{top}" width="{number(step * 0.72)}%" '
             f'height="{tall}" rx="1"><title>{escape(words)}</title></rect>'
         )
     if not measured:
@@ -96,7 +92,7 @@ def sparkline(values: Iterable[float | None], title: str = "Latency", unit: str 
     ceiling = max(known) or 1.0
     step = 100 / max(len(series) - 1, 1)
     path = _line([(i * step, None if v is None else 19 - 17 * v / ceiling) for i, v in enumerate(series)])
-    say = ms if unit == "ms" else (lambda v: f"{_number(v)} {unit}".strip())
+    say = ms if unit == "ms" else (lambda v: f"{number(v)} {unit}".strip())
     body = f'<path class="spark-line" d="{path}" fill="none" stroke="currentColor" vector-effect="non-scaling-stroke"/>'
     words = f"{title}: now {say(known[-1])}, highest {say(max(known))}"
     return _svg("spark", 20, words, body, ' viewBox="0 0 100 20" preserveAspectRatio="none"')
@@ -113,7 +109,7 @@ def _line(points: Sequence[tuple[float, float | None]]) -> str:
     parts = []
     for run in filter(None, runs):
         drawn = run if len(run) > 1 else [run[0], (run[0][0] + 0.5, run[0][1])]
-        parts.append("M" + "L".join(f"{_number(x)} {_number(y)}" for x, y in drawn))
+        parts.append("M" + "L".join(f"{number(x)} {number(y)}" for x, y in drawn))
     return "".join(parts)
 
 
@@ -157,12 +153,12 @@ def band(
 
     levels = [step * n for n in range(1, round(ceiling / step) + 1)]
     rows = "".join(
-        f'<line class="grid" x1="0" x2="100%" y1="{_number(down(v))}" y2="{_number(down(v))}"/>' for v in levels
+        f'<line class="grid" x1="0" x2="100%" y1="{number(down(v))}" y2="{number(down(v))}"/>' for v in levels
     )
-    units = "".join(f'<text class="axis" x="0" y="{_number(down(v) - 4)}">{escape(ms(v))}</text>' for v in levels)
+    units = "".join(f'<text class="axis" x="0" y="{number(down(v) - 4)}">{escape(ms(v))}</text>' for v in levels)
     quiet = ""
     if usual is not None:
-        quiet = f'<line class="usual" x1="0" x2="100%" y1="{_number(down(usual))}" y2="{_number(down(usual))}"><title>usually {escape(ms(usual))}</title></line>'
+        quiet = f'<line class="usual" x1="0" x2="100%" y1="{number(down(usual))}" y2="{number(down(usual))}"><title>usually {escape(ms(usual))}</title></line>'
     flagged = "".join(_mark(mark, across, plot_top, plot_bottom) for mark in marks)
     runs = _runs(points)
     shapes = "".join(_area([(across(at), down(low), down(high)) for at, low, high in run]) for run in runs)
@@ -175,50 +171,36 @@ def band(
     )
     floor = f'<line class="floor" x1="0" x2="100%" y1="{plot_bottom}" y2="{plot_bottom}"/>'
     local = last.astimezone(zone)
-    heading = f'<text class="axis" x="100%" y="10" text-anchor="end">median to p95 · times in {escape(local.tzname() or "UTC")}</text>'
+    heading = f'<text class="axis read" x="100%" y="10" text-anchor="end">median to p95 · times in {escape(local.tzname() or "UTC")}</text>'
     peak = max(p95 for _, _, p95 in known)
-    title = f"Latency from {_when(first, zone)} to {_when(last, zone)}: last median {ms(known[-1][1])}, highest p95 {ms(peak)}"
+    title = f"Latency from {when(first, zone)} to {when(last, zone)}: last median {ms(known[-1][1])}, highest p95 {ms(peak)}"
     if marks:
         title += f", {len(marks)} {'mark' if len(marks) == 1 else 'marks'}"
     return _svg(
         "band",
         height,
         title,
-        rows + flagged + quiet + plot + floor + units + heading + _time_axis(first, last, zone, height - 8),
-    )
+        rows + flagged + quiet + plot + floor + units + heading + time_axis(first, last, zone, height - 8)
+        + _moments(known, marks, across, zone, plot_top, plot_bottom),
+    )  # fmt: skip
 
 
-def _when(at: datetime, zone: tzinfo) -> str:
-    local = at.astimezone(zone)
-    return f"{local.day} {local:%b %H:%M}"
+MOMENTS = 96  # as many as can be pointed at one by one on a narrow screen
 
 
-# Distances between the times on an axis, in seconds: whole clock units up to weeks and months.
-TICKS = (60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000, 7776000)
-
-
-def _time_axis(first: datetime, last: datetime, zone: tzinfo, y: int) -> str:
-    """At most six round moments of the zone's clock under the plot: times of day when they are hours apart, dates beyond.
-
-    Rounding uses the offset at the start, so after a change of the clocks the labels of that day stand an hour off the round.
-    """
-    span = (last - first).total_seconds() or 60.0
-    tick = next((t for t in TICKS if span / t <= 6), TICKS[-1])
-    offset = first.astimezone(zone).utcoffset()
-    shift = offset.total_seconds() if offset else 0.0
-    # Unix time began on a Thursday; weeks begin on Monday.
-    shift -= 4 * 86400 if tick % 604800 == 0 else 0
-    moment = -(-(first.timestamp() + shift) // tick) * tick - shift
-    labels = []
-    while moment <= last.timestamp():
-        local = datetime.fromtimestamp(moment, zone)
-        text = f"{local:%H:%M}" if tick < 86400 else f"{local.day} {local:%b}"
-        x = (moment - first.timestamp()) / span * 100
-        # A label centred on the very edge would be cut off.
-        anchor = "start" if x < 5 else "end" if x > 95 else "middle"
-        labels.append(f'<text class="axis" x="{_number(x)}%" y="{y}" text-anchor="{anchor}">{text}</text>')
-        moment += tick
-    return "".join(labels)
+def _moments(known: Sequence[Point], marks: Sequence[Mapping[str, Any]], across: Any, zone: tzinfo, top: int, bottom: int) -> str:  # fmt: skip
+    """What each place under the pointer says: its time, its values, and what was wrong then. Of several in one place, the worst."""
+    each = -(-len(known) // MOMENTS)
+    worst = [max(known[n : n + each], key=lambda point: point[2] or 0.0) for n in range(0, len(known), each)]
+    places = [across(at) for at, _, _ in worst]
+    edges = [0.0, *((a + b) / 2 for a, b in zip(places, places[1:], strict=False)), 100.0]
+    drawn = []
+    for (at, p50, p95), left, right in zip(worst, edges, edges[1:], strict=False):
+        words = f"{when(at, zone)}: median {ms(p50)}, p95 {ms(p95)}"
+        wrong = (mark for mark in marks if mark["at"] <= at <= (mark.get("until") or mark["at"]))
+        words += "".join(f" · {mark.get('label', '')}" for mark in wrong)
+        drawn.append(f'<rect class="moment" x="{number(left)}%" y="{top}" width="{number(right - left)}%" height="{bottom - top}"><title>{escape(words)}</title></rect>')  # fmt: skip
+    return "".join(drawn)
 
 
 def _mark(mark: Mapping[str, Any], across: Any, top: int, bottom: int) -> str:
@@ -227,7 +209,7 @@ def _mark(mark: Mapping[str, Any], across: Any, top: int, bottom: int) -> str:
     kind = status_kind(mark.get("status") or "down")
     # A mark in the last instant must not leave the picture.
     return (
-        f'<rect class="mark mark-{kind}" x="{_number(min(begin, 100 - width))}%" y="{top}" width="{_number(width)}%" '
+        f'<rect class="mark mark-{kind}" x="{number(min(begin, 100 - width))}%" y="{top}" width="{number(width)}%" '
         f'height="{bottom - top}"><title>{escape(str(mark.get("label", "")))}</title></rect>'
     )
 
@@ -248,8 +230,8 @@ def _runs(points: Sequence[Point]) -> list[list[tuple[datetime, float, float]]]:
 
 
 def _area(run: Sequence[tuple[float, float, float]]) -> str:
-    there = "L".join(f"{_number(x)} {_number(high)}" for x, _, high in run)
-    back = "L".join(f"{_number(x)} {_number(low)}" for x, low, _ in reversed(run))
+    there = "L".join(f"{number(x)} {number(high)}" for x, _, high in run)
+    back = "L".join(f"{number(x)} {number(low)}" for x, low, _ in reversed(run))
     return f"M{there}L{back}Z"
 
 
@@ -276,7 +258,7 @@ def phases_stacked(rows: Sequence[Mapping[str, Any]]) -> SafeString:
             if width <= 0:
                 continue
             body.append(
-                f'<rect class="phase phase-{key}" x="{_number(x)}%" y="{top + 18}" width="{_number(width)}%" height="10">'
+                f'<rect class="phase phase-{key}" x="{number(x)}%" y="{top + 18}" width="{number(width)}%" height="10">'
                 f"<title>{label}: {word} {escape(ms(amount))}</title></rect>"
             )
             x += width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
 
-from portal import environment
+from portal import backup, environment
 
 
 @register()
@@ -33,6 +34,21 @@ def keys_can_be_used(app_configs: Any = None, **_: Any) -> list[Error]:
     return found
 
 
+KEY_LENGTH, KEY_VARIETY = 50, 10  # characters, and different ones among them
+BACKUP_DAYS = 8  # a weekly one that is a day late
+
+
+def _backups() -> list[Warning]:
+    hint = "Run manage.py backup FILE each night (docs/backup.md), and copy the file to another machine."
+    try:
+        days = (time.time() - backup.note_of_last().stat().st_mtime) / 86400
+    except OSError:
+        return [Warning("No backup was ever made here.", hint=hint, id="portal.W209")]
+    if days <= BACKUP_DAYS:
+        return []
+    return [Warning(f"The last backup made here is {days:.0f} days old.", hint=hint, id="portal.W209")]
+
+
 @register(Tags.security, deploy=True)
 def fit_to_be_public(app_configs: Any = None, **_: Any) -> list[Warning]:
     """What a public installation should not look like."""
@@ -43,6 +59,19 @@ def fit_to_be_public(app_configs: Any = None, **_: Any) -> list[Warning]:
         found.append(
             Warning("BASE_URL is not https, so cookies and passwords travel in the open.", hint=hint, id="portal.W201")
         )
+    if len(settings.SECRET_KEY) < KEY_LENGTH or len(set(settings.SECRET_KEY)) < KEY_VARIETY:
+        hint = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"; everybody signs in anew.'
+        found.append(
+            Warning(
+                "SECRET_KEY is short or repeats itself: sessions and links could be forged.",
+                hint=hint,
+                id="portal.W208",
+            )
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        hint = "Name the hosts, as ALLOWED_HOSTS=portal.example; clients' own domains need no entry."
+        found.append(Warning("ALLOWED_HOSTS holds *, so the portal answers to any name.", hint=hint, id="portal.W210"))
+    found += _backups()
     if settings.HTTPS and not settings.TRUSTED_PROXIES:
         hint = "Set TRUSTED_PROXIES to the proxy's network, as 127.0.0.1/32; limits and audit log then see who calls."
         found.append(

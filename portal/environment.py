@@ -103,6 +103,27 @@ def file(name: str) -> str:
     return path
 
 
+def mail_or_url(name: str, raw: str, allow: tuple[IPv4Network | IPv6Network, ...]) -> str:
+    """A mail address, or an https address (http only to an address in `allow`); "" when neither is named."""
+    raw = raw.strip()
+    if "://" in raw:
+        try:
+            parts = urlsplit(raw)
+            host = parts.hostname or ""
+            good = bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _allowed(host, allow)))
+        except ValueError:
+            good = False
+    else:
+        who, mark, where = raw.partition("@")
+        good = not raw or (bool(who and mark and where) and not set(raw) & set(" ,;<>\r\n") and "@" not in where)
+    if not good:
+        mistakes.append(
+            f"{name}={raw!r} is neither a mail address nor an https address; set for example {name}=audit@elsewhere.example"
+        )
+        return ""
+    return raw
+
+
 def single_sign_on(found: dict, allow: tuple[IPv4Network | IPv6Network, ...]) -> dict:
     """The OpenID Connect settings as they were found, or {} where they cannot work, with each mistake recorded.
 

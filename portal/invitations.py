@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
 
-from portal import audit, people
+from portal import audit, branding, people
 from portal.audit import Actor
 from portal.errors import Refused
 from portal.models import Client, Membership, User
@@ -44,7 +43,7 @@ def resend(membership: Membership, *, by: Actor) -> tuple[str, str]:
 def _mail_membership(membership: Membership) -> str:
     where = membership.client.name if membership.client else "our own staff"
     lines = [
-        f"You now belong to {where} at {settings.BASE_URL}, as {membership.get_role_display().lower()}.", "",
+        f"You now belong to {where} at {branding.home_of(membership.user)}, as {membership.get_role_display().lower()}.", "",
         "You sign in as before. If you do not know what this is about, tell the owner of the portal.",
     ]  # fmt: skip
     try:

@@ -5,6 +5,7 @@ Channels are such kinds, and steps of playbooks. Whoever has a table says the no
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,11 @@ class InvalidSettings(ValueError):
     def __init__(self, fields: dict[str, list[str]]) -> None:
         super().__init__("; ".join(f"{key}: {said}" if key else said for key, all_ in fields.items() for said in all_))
         self.fields = fields
+
+
+@functools.cache  # a millisecond or two each, and always the same
+def _schema(config: type[BaseModel]) -> dict[str, Any]:
+    return config.model_json_schema()
 
 
 class Kinds(Generic[Plugin]):
@@ -42,8 +48,8 @@ class Kinds(Generic[Plugin]):
         return [(kind, plugin.label) for kind, plugin in self.table.items()]
 
     def schemas(self) -> dict[str, dict[str, Any]]:
-        """JSON schema of the settings by kind, with titles, descriptions and examples."""
-        return {kind: plugin.Config.model_json_schema() for kind, plugin in self.table.items()}
+        """JSON schema of the settings by kind, with titles, descriptions and examples. Not to be changed by who asks."""
+        return {kind: _schema(plugin.Config) for kind, plugin in self.table.items()}
 
     def parse(self, kind: str, data: Mapping[str, Any]) -> Any:
         """Settings (of the kind's `Config`) from plain data. ValueError for an unknown kind, InvalidSettings (a ValueError) for what does not fit."""

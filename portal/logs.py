@@ -28,6 +28,11 @@ def redact(text: str) -> str:
     return text
 
 
+def on_one_line(text: str) -> str:
+    """The text with every sign that a terminal would act on, or that would begin a line, written as `\\n`, `\\x1b`, `\\u2028` …"""
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)  # fmt: skip
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
@@ -42,14 +47,16 @@ class JsonFormatter(logging.Formatter):
             entry["request_id"] = request_id.get()
         if record.exc_info:
             entry["error"] = redact(self.formatException(record.exc_info))
-        return json.dumps(entry, ensure_ascii=False)
+        return json.dumps(entry, ensure_ascii=not all(str(v).isprintable() for v in entry.values()))
 
 
 class PlainFormatter(logging.Formatter):
-    """For a person in front of a terminal."""
+    """For a person in front of a terminal. Only an event begins a line at its edge: what others wrote cannot look like one."""
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         tail = f" [{request_id.get()}]" if request_id.get() else ""
-        text = f"{clock} {record.levelname.lower():7} {redact(record.getMessage())}{tail}"
-        return text + ("\n" + redact(self.formatException(record.exc_info)) if record.exc_info else "")
+        text = f"{clock} {record.levelname.lower():7} {on_one_line(redact(record.getMessage()))}{tail}"
+        if not record.exc_info:
+            return text
+        return "\n  ".join([text, *map(on_one_line, redact(self.formatException(record.exc_info)).split("\n"))])

@@ -28,7 +28,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from portal import audit, people
+from portal import audit, branding, people
 from portal.audit import Actor
 from portal.errors import Refused
 from portal.models import User
@@ -229,7 +229,7 @@ def _is_owner(by: Actor) -> bool:
 def tell(user: User, subject: str, sentence: str) -> None:
     """Mail a person about their own account. A mail server that fails stops nothing: the audit log has it."""
     lines = [
-        sentence, "", f"Your sign-in security: {settings.BASE_URL}{reverse('mfa_index')}", "",
+        sentence, "", f"Your sign-in security: {branding.home_of(user)}{reverse('mfa_index')}", "",
         "If it was not you, choose a new password at once and tell the owner of the portal.",
     ]  # fmt: skip
     try:

@@ -19,7 +19,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Count
 
-from portal import audit, sessions, signals
+from portal import audit, branding, sessions, signals
 from portal.audit import Actor
 from portal.clock import database_now
 from portal.errors import Refused
@@ -98,7 +98,7 @@ def invite(email: str, *, role: str, client: Client | None, by: Actor, name: str
 def invitation_link(user: User) -> str:
     """A new link with which this person, who has no password yet, chooses one."""
     secret = OneTimeLink.make(INVITE, expires_at=database_now() + INVITE_LIFE, user=user, recipient=user.email)
-    return f"{settings.BASE_URL}/invite/{secret}/"
+    return f"{branding.home_of(user)}/invite/{secret}/"
 
 
 def end_invitations(user: User) -> int:
@@ -109,12 +109,13 @@ def end_invitations(user: User) -> int:
 
 def mail_invitation(user: User, link: str) -> str:
     """Send the link; "" or the sentence why it could not be sent. The link stays good either way: hand it over yourself."""
+    name = branding.called(branding.only_client_of(user))
     lines = [
-        f"You were invited to Watchkeeper at {settings.BASE_URL}.", "", "Choose your password here (the link works once, for 7 days):", "", link, "",
+        f"You were invited to {name} at {branding.home_of(user)}.", "", "Choose your password here (the link works once, for 7 days):", "", link, "",
         "If you do not know what this is about, do nothing.",
     ]  # fmt: skip
     try:
-        send_mail("Your invitation to Watchkeeper", "\n".join(lines), None, [user.email])
+        send_mail(f"Your invitation to {name}", "\n".join(lines), None, [user.email])
     except Exception as error:  # noqa: BLE001 - whatever the mail server says, the invitation stands
         log.warning("an invitation could not be mailed: %s", type(error).__name__)
         return f"The invitation could not be mailed ({type(error).__name__}); hand over the link yourself."

@@ -7,14 +7,14 @@ What it stands for is checked each time something goes out (`portal.outbound.gua
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from alerts.channels.email import address as mail_address
-from portal.outbound.guard import Blocked, Reach, check_address, check_url
+from portal.outbound.guard import Blocked, Reach, check_url, check_written
 from statuspages.models import Page, Subscriber
 from statuspages.phrases import say
 
@@ -59,11 +59,7 @@ def _hook(page: Page, text: str) -> str:
     parts = check_url(text)
     if len(text) > LONGEST_URL:
         raise ValueError("too long")
-    try:
-        ip_address(parts.host)
-    except ValueError:
-        return parts.url
-    check_address(parts.host, Reach(allow=reach_of(page)))
+    check_written(parts.host, Reach(allow=reach_of(page)))
     return parts.url
 
 

@@ -8,7 +8,7 @@ class StatuspagesConfig(AppConfig):
 
     def ready(self) -> None:
         from portal import residents, slots
-        from statuspages import receivers, services, subscribers
+        from statuspages import clearing, receivers, services, subscribers  # noqa: F401 - clearing describes how a client goes
         from statuspages.projector import Copyist, Projector
 
         residents.register("page", Projector)

@@ -126,7 +126,7 @@ def _judged(page: Page, name: str, value: Any) -> Any:
         if value in RESERVED:
             raise ValidationError(f"“{value}” is kept for the portal itself; choose another.")
     elif name == "custom_domain":
-        return domains.normal(value)
+        return domains.normal(value, of=page)
     elif name == "accent":
         return value.lower()
     elif name == "timezone":

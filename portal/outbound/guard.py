@@ -1,9 +1,10 @@
 """May an outbound request go to this host, this URL, this address?
 
-Two questions, asked in this order by every sink (monitors, webhooks, playbook calls):
+Three questions, asked in this order by every sink (monitors, webhooks, playbook calls):
 
 * ``check_url`` / ``parse_host`` (in ``target``): is the text a plain, unambiguous target? Everything two parsers could
   read differently (``0x7f.1``, ``a.com\\@127.0.0.1``, circled digits, zone ids, user info) is refused.
+* ``check_written``: does the text itself name a forbidden place (an address, ``localhost``)? Asked when it is saved.
 * ``check_address``: may the address the name stands for be dialled? It is asked for every resolved address and again
   for the one really dialled, so a name that changes its mind between two look-ups gains nothing.
 """
@@ -15,7 +16,7 @@ from typing import Final
 
 from portal.outbound.target import SplitURL, check_url, parse_host
 
-__all__ = ["Blocked", "Reach", "SplitURL", "check_address", "check_url", "parse_host"]
+__all__ = ["Blocked", "Reach", "SplitURL", "check_address", "check_url", "check_written", "parse_host"]
 
 ASK_STAFF: Final = "If it is meant to be reached, staff can add it to OUTBOUND_ALLOW."
 ASK_PROBE: Final = "Watch it from a private probe at that site, or let staff add it to OUTBOUND_ALLOW."
@@ -89,6 +90,33 @@ _NAT64_LOCAL: Final = ip_network("64:ff9b:1::/48")
 _6TO4: Final = ip_network("2002::/16")
 _TRANSLATED: Final = ip_network("::ffff:0:0:0/96")  # SIIT, RFC 2765
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)
+
+
+# Names that mean a forbidden address wherever they are looked up, and the address they are judged as.
+_THIS_MACHINE: Final = frozenset(("localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback"))
+_METADATA_NAMES: Final = frozenset(("metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"))
+
+
+def check_written(host: str, reach: Reach) -> None:
+    """Raise ``Blocked`` when the text of a host (as ``parse_host`` gives it) already says that it may not be dialled.
+
+    Nothing is looked up: what any other name stands for is judged each time it is dialled.
+    """
+    name = host.lower().rstrip(".")
+    if name in _THIS_MACHINE or name.endswith(".localhost"):
+        check_address("127.0.0.1", reach)
+    elif name in _METADATA_NAMES:
+        check_address("169.254.169.254", reach)
+    elif _is_address(name):
+        check_address(name, reach)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_address(ip: str, reach: Reach) -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from portal.outbound.guard import parse_host
+from portal.outbound.target import parse_host, parse_port, split_authority
 
 ErrorKind = Literal[
     "blocked",
@@ -194,18 +194,18 @@ def parse_proxy(url: str) -> Proxy:
         raise ValueError("The proxy's URL contains spaces, control characters or a backslash.")
     try:
         parts = urlsplit(url)
-        port = parts.port
     except ValueError:
         raise ValueError("The proxy's URL is not valid.") from None
     if parts.scheme not in ("http", "socks5h"):
         raise ValueError("The proxy must be an http:// or socks5h:// URL.")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or not parts.hostname:
+    if parts.path not in ("", "/") or parts.query or parts.fragment or not parts.netloc:
         raise ValueError("The proxy's URL is only scheme, host and port.")
+    host, port = split_authority(parts.netloc.rpartition("@")[2])
     user = unquote(parts.username) if parts.username is not None else None
     return Proxy(
         parts.scheme,
-        parse_host(parts.hostname),
-        port or (1080 if parts.scheme == "socks5h" else 3128),
+        parse_host(host),
+        parse_port(port) if port is not None else 1080 if parts.scheme == "socks5h" else 3128,
         user,
         unquote(parts.password or ""),
     )

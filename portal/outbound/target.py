@@ -123,9 +123,9 @@ def check_url(url: str, *, schemes: tuple[str, ...] = ("http", "https")) -> Spli
     authority = match["authority"]
     if "@" in authority:
         raise ValueError("The URL must not contain a user name or password.")
-    host, port = _split_authority(authority)
+    host, port = split_authority(authority)
     name = parse_host(host)
-    number = _port(port) if port is not None else DEFAULT_PORTS.get(scheme, 0)
+    number = parse_port(port) if port is not None else DEFAULT_PORTS.get(scheme, 0)
     if not number:
         raise ValueError("The URL needs a port.")
     target = quote((match["path"] or "/") + (match["query"] or ""), safe=_SAFE)
@@ -135,7 +135,8 @@ def check_url(url: str, *, schemes: tuple[str, ...] = ("http", "https")) -> Spli
     return SplitURL(scheme, name, number, target, f"{scheme}://{netloc}{target}")
 
 
-def _split_authority(authority: str) -> tuple[str, str | None]:
+def split_authority(authority: str) -> tuple[str, str | None]:
+    """(host as written, port as written or None) of what stands between // and the next slash. ValueError with a sentence."""
     if authority.startswith("["):
         host, bracket, rest = authority[1:].partition("]")
         if not bracket or ":" not in host or (rest and not rest.startswith(":")):
@@ -147,7 +148,8 @@ def _split_authority(authority: str) -> tuple[str, str | None]:
     return host, port if colon else None
 
 
-def _port(text: str) -> int:
+def parse_port(text: str) -> int:
+    """The port's number, 1 to 65535, or ValueError with a sentence."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
         raise ValueError("The port must be a number from 1 to 65535.")
     return int(text)

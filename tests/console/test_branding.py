@@ -213,7 +213,7 @@ def test_who_may_change_it(who, ours, theirs):
 def visited() -> list[str]:
     """Acme under a colour that is hard to read, with a request that waits, a report and its recipients."""
     acme, at = cast.acme(), database_now()
-    brand(acme, name="Acme Watch", accent=YELLOW, picture=LOGO)
+    brand(acme, name="Acme Watch", accent=YELLOW, picture=LOGO, domain="portal.acme.example")
     about = {"title": "New switch", "note": "Loud.", "starts_at": at, "ends_at": at + timedelta(hours=1)}
     row = requesting.ask(acme, user=cast.approver(), by=cast.TESTS, at=at, **about)
     reports.save_contract(cast.service(), by=cast.TESTS)

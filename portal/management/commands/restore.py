@@ -17,7 +17,20 @@ class Command(PortalCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--force", action="store_true", help="replace what is there")
+        parser.add_argument(
+            "--revoke-tokens",
+            action="store_true",
+            help="end every API token too: those that were revoked after the backup live again otherwise",
+        )
 
-    def work(self, *, file: Path, force: bool, **options: Any) -> str:
-        backup.restore(file, force=force, by=TERMINAL)
-        return f"Restored from {file}. Start the portal again."
+    def work(self, *, file: Path, force: bool, revoke_tokens: bool, **options: Any) -> str:
+        done = backup.restore(file, force=force, by=TERMINAL, revoke_tokens=revoke_tokens)
+        said = [f"Restored from {file}. Everybody signs in anew ({done.sessions} sessions of the backup were ended)."]
+        if revoke_tokens:
+            said.append(f"{done.revoked} API tokens were revoked; issue new ones.")
+        elif done.tokens:
+            said.append(
+                f"{done.tokens} API tokens work as on the day of the backup, also those that were revoked since: "
+                "look through them under People, or restore with --revoke-tokens."
+            )
+        return " ".join([*said, "Start the portal again."])

@@ -33,7 +33,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from django.core.checks import Error, run_checks
 
-        from portal import database, people, running
+        from portal import database, downgrade, people, running
+        from portal.errors import Refused
 
         wanted = options["data_dir"]
         if (
@@ -57,6 +58,10 @@ class Command(BaseCommand):
         mistakes = [m for m in run_checks() if isinstance(m, Error)]
         if mistakes:
             raise CommandError("\n".join(str(m) for m in mistakes))
+        try:
+            downgrade.refuse_newer()
+        except Refused as error:
+            raise CommandError(str(error)) from None
         database.prepare()
         only = options["only"]
         if only == "web":

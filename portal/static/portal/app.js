@@ -70,7 +70,7 @@
   const busy = (element) => {
     if (find("dialog[open], details.menu[open]", element)) return true;
     const active = document.activeElement;
-    if (active && element.contains(active) && active.matches("input, textarea, select")) return true;
+    if (active && element.contains(active) && active.matches("input, textarea, select, [role=slider]")) return true;
     const selection = getSelection();
     return !!selection && !selection.isCollapsed && element.contains(selection.anchorNode);
   };
@@ -86,9 +86,27 @@
     if (!polls(event.detail.elt)) return;
     setLive(event.detail.successful);
   });
-  // What somebody has unfolded stays unfolded.
-  let unfolded = [];
-  document.addEventListener("htmx:beforeSwap", () => { unfolded = all("details[open][id]").map((part) => part.id); });
+  // What somebody has unfolded stays unfolded. A refresh that was asked for before they began to type is let go by: the next one comes.
+  // What they typed into a part whose new version was under way stands in the new one, too.
+  let unfolded = [], typed = [];
+  const state = (control) => (control.type === "checkbox" || control.type === "radio" ? control.checked : control.value);
+  const controls = (part) => (part ? all("input[id]:not([type=file]), textarea[id], select[id]", part) : []);
+  document.addEventListener("htmx:beforeSend", (event) => {
+    event.detail.xhr.asSent = new Map(controls(event.detail.target).map((control) => [control.id, state(control)]));
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { elt, target, xhr } = event.detail;
+    if (polls(elt) && target && busy(target)) { event.detail.shouldSwap = false; return; }
+    unfolded = all("details[open][id]").map((part) => part.id);
+    typed = controls(target).map((control) => [control.id, state(control)])
+      .filter(([id, now]) => xhr.asSent?.has(id) && xhr.asSent.get(id) !== now);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const [id, now] of typed.splice(0)) {
+      const control = document.getElementById(id);
+      if (control) control[typeof now === "boolean" ? "checked" : "value"] = now;
+    }
+  });
   let selectedId = "";
   document.addEventListener("htmx:afterSettle", () => {
     const again = selectedId && document.getElementById(selectedId);
@@ -136,8 +154,18 @@
     // Without a chosen row only an unambiguous page may be acknowledged.
     if (buttons.length && (row || buttons.length === 1)) buttons[0].click();
   };
+  const search = () => { const input = find("[data-search]"); if (input) { input.focus(); input.select(); } };
+  // From the box down its list and back: what has the focus is chosen, and Enter follows it.
+  const choose = (event) => {
+    const box = event.target.closest(".search"), by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!box || !by) return false;
+    const places = [find("[data-search]", box), ...all("#found a", box)];
+    const next = places[places.indexOf(document.activeElement) + by];
+    if (next) next.focus();
+    return true;
+  };
   const keys = {
-    "/": () => { const input = find("[data-search]"); if (input) { input.focus(); input.select(); } },
+    "/": search,
     a: acknowledge,
     j: () => move(1),
     k: () => move(-1),
@@ -147,11 +175,11 @@
   const places = { o: "/", m: "/monitors/", a: "/alerts/", i: "/incidents/", c: "/clients/", d: "/deliveries/", p: "/approvals/", w: "/wallboard/" };
   let leader = 0;
   document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key?.toLowerCase() === "k" && !event.altKey && !event.shiftKey) { event.preventDefault(); search(); return; }
+    if (choose(event)) { event.preventDefault(); return; }
+    if (event.key === "Escape" && event.target.closest(".search")) { document.activeElement.blur(); return; }
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat && event.key === "a") return;
-    if (event.target.closest("input, textarea, select, [contenteditable], dialog[open]")) {
-      if (event.key === "Escape" && event.target.matches("[data-search]")) event.target.blur();
-      return;
-    }
+    if (event.target.closest("input, textarea, select, [contenteditable], dialog[open]")) return;
     if (event.key === "g") { leader = Date.now(); return; }
     if (Date.now() - leader < 1200 && places[event.key]) { event.preventDefault(); location.assign(places[event.key]); return; }
     leader = 0;
