@@ -7,7 +7,7 @@ class AlertsConfig(AppConfig):
     name = "alerts"
 
     def ready(self) -> None:
-        from alerts import auditor, channels, defaults, escalator, housekeeping, outbox, paging, restoring, turns
+        from alerts import auditor, channels, defaults, escalator, housekeeping, outbox, paging, restoring, trash, turns  # noqa: F401 - trash describes how things go there
         from alerts.quiet import Watchman
         from alerts.sender import Sender
         from alerts.twoway.ringing import Listener

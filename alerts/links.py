@@ -41,7 +41,12 @@ def find(text: str, at: datetime, purpose: str = "acknowledge") -> tuple[Deliver
         return None, "unknown"
     if not hmac.compare_digest(token(int(number), purpose).encode(), text.encode("utf-8", "replace")):
         return None, "unknown"
-    row = Delivery.objects.select_related("alert", "channel", "contact").filter(pk=int(number)).first()
+    row = (
+        Delivery.objects.select_related("alert", "channel", "contact")
+        .filter(pk=int(number))
+        .exclude(client__deleted_at__isnull=False)
+        .first()
+    )
     if row is None:
         return None, "unknown"
     return row, "expired" if at - row.created_at > GOOD_FOR else ""

@@ -113,7 +113,7 @@ def claim(worker: str, limit: int, at: datetime, token: int | None = None) -> li
         return []
     rows = (
         Delivery.objects.filter(pk__in=ids, lease_token=token)
-        .select_related("notice", "channel", "alert")
+        .select_related("notice", "channel", "alert", "client")
         .order_by("priority", "id")
     )
     return [row for row in rows if not _pointless(row, at)]
@@ -122,6 +122,8 @@ def claim(worker: str, limit: int, at: datetime, token: int | None = None) -> li
 def _pointless(row: Delivery, at: datetime) -> bool:
     """Is there no use in sending it any more? It ends here then, and says why."""
     gone = "The channel was deleted." if row.channel is not None and row.channel.deleted_at is not None else ""
+    if row.client is not None and row.client.deleted_at is not None:
+        gone = "The client was deleted."
     why = gone or answered.pointless(row) or _never_heard(row)
     if not why:
         return False

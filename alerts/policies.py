@@ -7,7 +7,8 @@ switching it off or deleting it stops its runs. Locks in the house's order: aler
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
@@ -237,13 +238,18 @@ class Overlap:
 def overlaps(viewer: Any) -> list[Overlap]:
     """Pairs among the policies that the viewer may see. People who are in both would be called twice for one alert."""
     rows = EscalationPolicy.objects.for_user(viewer).filter(active=True).order_by("pk")
-    found = list(rows.prefetch_related("services__service", "levels", *(f"levels__{name}" for name in calling.LISTS)))
+    found = list(rows.prefetch_related("services__service"))
     reach = _reach(found)
     rules = {p.pk: _rules(p) for p in found}
     pairs = []
-    for one, other in combinations(found, 2):
+    telling: dict[int, list[int]] = defaultdict(list)  # channel → places in `found`; most pairs share none
+    for place, policy in enumerate(found):
+        for channel in reach[policy.pk]:
+            telling[channel].append(place)
+    for a, b in sorted({pair for places in telling.values() for pair in combinations(places, 2)}):
+        one, other = found[a], found[b]
         shared = reach[one.pk] & reach[other.pk]
-        if not shared or (one.attached_only and other.attached_only):  # a service names one policy only
+        if one.attached_only and other.attached_only:  # a service names one policy only
             continue
         if any(engine.may_meet(a, b) for a in rules[one.pk] for b in rules[other.pk]):
             pairs.append((one, other, shared))
@@ -265,34 +271,38 @@ def _rules(policy: EscalationPolicy) -> list[engine.Rule]:
 
 def _reach(policies: Sequence[EscalationPolicy]) -> dict[int, set[int]]:
     """{policy: channels that its levels may tell}, through people, groups and everybody who takes turns."""
-    people: dict[int, set[int]] = {}
-    reach: dict[int, set[int]] = {}
-    schedules = {s.pk for p in policies for level in p.levels.all() for s in level.schedules.all()}
-    groups = {g.pk for p in policies for level in p.levels.all() for g in level.groups.all()}
-    turns: dict[int, set[int]] = {}
-    members = LayerMember.objects.filter(layer__schedule__in=schedules).order_by()
-    for schedule, contact in members.values_list("layer__schedule_id", "contact_id"):
-        turns.setdefault(schedule, set()).add(contact)
-    stand_ins = Override.objects.filter(schedule__in=schedules, ends_at__gt=database_now()).order_by()
-    for schedule, contact in stand_ins.values_list("schedule_id", "contact_id"):
-        turns.setdefault(schedule, set()).add(contact)
-    through = ContactGroup.contacts.through.objects.filter(contactgroup__in=groups)
-    in_group: dict[int, set[int]] = {}
-    for group, contact in through.values_list("contactgroup_id", "contact_id"):
-        in_group.setdefault(group, set()).add(contact)
-    for policy in policies:
-        reach[policy.pk], people[policy.pk] = set(), set()
-        for level in policy.levels.all():
-            reach[policy.pk] |= {c.pk for c in level.channels.all()}
-            people[policy.pk] |= {c.pk for c in level.contacts.all()}
-            people[policy.pk] |= {c for g in level.groups.all() for c in in_group.get(g.pk, ())}
-            people[policy.pk] |= {c for s in level.schedules.all() for c in turns.get(s.pk, ())}
-    ways: dict[int, set[int]] = {}
-    everybody = set().union(*people.values()) if people else set()
-    for contact, channel in ContactChannel.objects.filter(contact__in=everybody).values_list(
-        "contact_id", "channel_id"
-    ):
-        ways.setdefault(contact, set()).add(channel)
-    for policy in policies:
-        reach[policy.pk] |= {channel for contact in people[policy.pk] for channel in ways.get(contact, ())}
-    return reach
+    named = {name: _pairs(_named(name), "level__policy", policies) for name in calling.LISTS}
+    schedules, groups = set().union(*named["schedules"].values()), set().union(*named["groups"].values())
+    turns = _pairs(LayerMember, "layer__schedule", schedules, "contact")
+    coming = Override.objects.filter(ends_at__gt=database_now())
+    for schedule, contacts in _pairs(coming, "schedule", schedules, "contact").items():
+        turns.setdefault(schedule, set()).update(contacts)
+    in_group = _pairs(ContactGroup.contacts.through, "contactgroup", groups, "contact")
+    people = {
+        p.pk: named["contacts"].get(p.pk, set()).union(
+            *(in_group.get(g, ()) for g in named["groups"].get(p.pk, ())),
+            *(turns.get(s, ()) for s in named["schedules"].get(p.pk, ())),
+        )
+        for p in policies
+    }  # fmt: skip
+    ways = _pairs(ContactChannel, "contact", set().union(*people.values()), "channel")
+    return {
+        p.pk: named["channels"].get(p.pk, set()).union(*(ways.get(contact, ()) for contact in people[p.pk]))
+        for p in policies
+    }
+
+
+def _named(name: str) -> tuple[Any, str]:
+    """The table that says whom levels name, and its column."""
+    field: Any = Level._meta.get_field(name)
+    return field.remote_field.through, field.m2m_reverse_field_name()
+
+
+def _pairs(rows: Any, by: str, of: Iterable[Any], value: str = "") -> dict[int, set[int]]:
+    """{`by`: every `value`} of a table (with its column) or of rows, for these keys of `by`."""
+    table, column = rows if isinstance(rows, tuple) else (rows, value)
+    found: dict[int, set[int]] = defaultdict(set)
+    kept = table if isinstance(table, QuerySet) else table.objects.all()
+    for key, one in kept.filter(**{f"{by}__in": of}).order_by().values_list(f"{by}_id", f"{column}_id"):
+        found[key].add(one)
+    return found

@@ -19,7 +19,7 @@ class MonitorsConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
-        from monitors import housekeeping, receivers, store
+        from monitors import clearing, housekeeping, receivers, store  # noqa: F401 - clearing describes how a client goes
         from monitors.blindness import Lookout
         from monitors.diagnosis import batteries
         from monitors.diagnosis.diagnostician import Diagnostician

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from monitors import probes, remote, watching
@@ -45,9 +46,12 @@ class ProbeDesk(Desk):
     )  # fmt: skip
     actions = ("new_token", "revoke")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Probe]:
+        return super().get_queryset(request).annotate(asked_at=Now())  # one clock for all rows
+
     @admin.display(description="Health")
     def health_word(self, row: Probe) -> str:
-        health = health_of(row, database_now())
+        health = health_of(row, getattr(row, "asked_at", None) or database_now())
         return shape(SHAPED[health.code]) if health.code in SHAPED else badge(health.word)
 
     @admin.display(description="Key")

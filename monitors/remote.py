@@ -162,7 +162,12 @@ class Caller:
 
 def known(request: Request) -> Probe:
     """The probe whose key signed this. Denied (401) for all others, without a word about which part was wrong."""
-    probe = Probe.objects.filter(pk=request.probe, built_in=False).exclude(public_key="").first()
+    probe = (
+        Probe.objects.filter(pk=request.probe, built_in=False)
+        .exclude(public_key="")
+        .exclude(client__deleted_at__isnull=False)
+        .first()
+    )
     r = request
     text = identity.request_text(r.probe, r.method, r.path, r.at_ms, r.counter, r.instance, r.body)
     if probe is None or not identity.verify(probe.public_key, r.signature, text):

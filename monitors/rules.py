@@ -20,7 +20,7 @@ from pydantic import ValidationError as ConfigError
 from monitors import checks, places, plans
 from monitors.models import Monitor, Probe
 from monitors.places import Place
-from portal.outbound.guard import Blocked, Reach, check_address
+from portal.outbound.guard import Blocked, Reach, check_written
 
 # What runs on the probe's own machine is about that one machine.
 ONE_PLACE = ("host", "container")
@@ -128,21 +128,26 @@ def _is_secret(schema: dict[str, Any]) -> bool:
 
 
 def refuse_unreachable(m: Monitor, reach: Reach) -> None:
-    """A literal address that the guard would refuse at every check is refused at saving, at its field."""
-    for key, text in (
-        ("url", urlsplit(str(m.config.get("url", ""))).hostname or ""),
-        ("host", str(m.config.get("host", ""))),
-    ):
+    """An address (or localhost) that the guard would refuse at every check is refused at saving, at its field."""
+    names = checks.KINDS[m.kind].leads_to if m.kind in checks.KINDS else ()
+    sealed = m.secrets.open() or {} if set(names) & secret_names(m.kind) else {}
+    for name in names:
         try:
-            ip_address(text.strip("[]"))
-        except ValueError:
-            if text.lower() != "localhost":
-                continue
-            text = "127.0.0.1"
-        try:
-            check_address(text.strip("[]"), reach)
+            check_written(_host_in(str({**m.config, **sealed}.get(name) or "")), reach)
         except Blocked as blocked:
-            raise ValidationError({f"config.{key}": str(blocked)}) from None
+            raise ValidationError({f"config.{name}": str(blocked)}) from None
+
+
+def _host_in(text: str) -> str:
+    """The host of a URL, of host:port, or the text itself where it is one; "" where there is none."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        pass
+    try:
+        return urlsplit(text if "://" in text else f"//{text}").hostname or ""
+    except ValueError:  # not an address at all: its kind says so
+        return ""
 
 
 # Where a person has to look when a constraint says no.

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from alerts.channels.base import ChannelConfig
 from portal.names import Unresolved, addresses_of
-from portal.outbound.guard import Blocked, Reach, check_address, check_url, parse_host
+from portal.outbound.guard import Blocked, Reach, check_address, check_url, check_written, parse_host
 
 LOOKUP_SECONDS = 2.0
 
@@ -22,13 +22,13 @@ LOOKUP_SECONDS = 2.0
 def refuse_private(target: str, allow: Iterable[IPv4Network | IPv6Network]) -> None:
     """ValueError with a sentence when the URL or host is, or stands for, an address that may not be reached."""
     host = check_url(target).host if "://" in target else parse_host(target)
+    reach = Reach(allow=tuple(allow))
     try:
-        found = addresses_of(host, LOOKUP_SECONDS)
+        check_written(host, reach)
+        for address in addresses_of(host, LOOKUP_SECONDS):
+            check_address(address, reach)
     except Unresolved:
         return
-    try:
-        for address in found:
-            check_address(address, Reach(allow=tuple(allow)))
     except Blocked as error:
         raise ValueError(str(error)) from None
 

@@ -38,7 +38,12 @@ def find(plain: str) -> Integration | None:
     """The integration that this key opens, also a switched off one; None for every other text, in the same time."""
     known = SHAPE.fullmatch(plain) is not None
     hashed = digest(plain) if known else _NOBODYS_HASH
-    row = Integration.objects.select_related("client", "site", "service").filter(key_hash=hashed).first()
+    row = (
+        Integration.objects.select_related("client", "site", "service")
+        .filter(key_hash=hashed)
+        .exclude(client__deleted_at__isnull=False)
+        .first()
+    )
     # Compared also when there is no such key, so that the answer's time says nothing.
     same = hmac.compare_digest(hashed, row.key_hash if row else _NOBODYS_HASH)
     return row if row is not None and known and same else None

@@ -147,6 +147,7 @@ class Check:
     passive: ClassVar[bool] = False
     times_itself: ClassVar[bool] = False  # holds its own deadline, which does not count waiting in this program's queue
     main_field: ClassVar[str] = "url"
+    leads_to: ClassVar[tuple[str, ...]] = ()  # the settings that say whom it connects to: a URL, a host, or host:port
     default_interval: ClassVar[int] = 60
 
     @classmethod

@@ -132,6 +132,7 @@ class DnsCheck(Check):
     label: ClassVar[str] = "DNS record"
     Config = DnsConfig
     main_field: ClassVar[str] = "name"
+    leads_to: ClassVar[tuple[str, ...]] = ("resolver",)
     default_interval: ClassVar[int] = 300
 
     @classmethod

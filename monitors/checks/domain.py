@@ -93,6 +93,7 @@ class DomainCheck(Check):
     Config = DomainConfig
     source: ClassVar[str] = "domain"
     main_field: ClassVar[str] = "name"
+    leads_to: ClassVar[tuple[str, ...]] = ("rdap_url", "whois_server")
     default_interval: ClassVar[int] = 86400
 
     @classmethod

@@ -64,6 +64,7 @@ class GrpcCheck(Check):
     label: ClassVar[str] = "gRPC health"
     Config = GrpcConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: GrpcConfig) -> str:

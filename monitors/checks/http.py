@@ -164,6 +164,7 @@ class HttpCheck(Check):
     kind: ClassVar[str] = "http"
     label: ClassVar[str] = "Website or API (HTTP)"
     Config = HttpConfig
+    leads_to: ClassVar[tuple[str, ...]] = ("url", "proxy")
     times_itself: ClassVar[bool] = True
 
     @classmethod

@@ -39,6 +39,7 @@ class IcmpCheck(Check):
     label: ClassVar[str] = "Ping (ICMP)"
     Config = IcmpConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: IcmpConfig) -> str:

@@ -56,6 +56,7 @@ class ImapCheck(Check):
     label: ClassVar[str] = "Mail server (IMAP)"
     Config = ImapConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: ImapConfig) -> str:

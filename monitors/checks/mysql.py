@@ -110,6 +110,7 @@ class MysqlCheck(Check):
     label: ClassVar[str] = "MySQL or MariaDB"
     Config = MysqlConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: MysqlConfig) -> str:

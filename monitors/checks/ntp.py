@@ -66,6 +66,7 @@ class NtpCheck(Check):
     label: ClassVar[str] = "Time server (NTP)"
     Config = NtpConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
     default_interval: ClassVar[int] = 300
 
     @classmethod

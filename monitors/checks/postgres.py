@@ -66,6 +66,7 @@ class PostgresCheck(Check):
     label: ClassVar[str] = "PostgreSQL"
     Config = PostgresConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: PostgresConfig) -> str:

@@ -44,6 +44,7 @@ class RedisCheck(Check):
     label: ClassVar[str] = "Redis"
     Config = RedisConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: RedisConfig) -> str:

@@ -34,6 +34,7 @@ class SmtpCheck(Check):
     label: ClassVar[str] = "Mail server (SMTP)"
     Config = SmtpConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: SmtpConfig) -> str:

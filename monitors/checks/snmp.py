@@ -75,6 +75,7 @@ class SnmpCheck(Check):
     label: ClassVar[str] = "SNMP value"
     Config = SnmpConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: SnmpConfig) -> str:

@@ -87,6 +87,7 @@ class SshCheck(Check):
     label: ClassVar[str] = "SSH server"
     Config = SshConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: SshConfig) -> str:

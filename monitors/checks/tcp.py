@@ -47,6 +47,7 @@ class TcpCheck(Check):
     label: ClassVar[str] = "TCP port"
     Config = TcpConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: TcpConfig) -> str:

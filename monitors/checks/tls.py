@@ -33,6 +33,7 @@ class TlsCheck(Check):
     Config = TlsConfig
     source: ClassVar[str] = "certificate"
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
     default_interval: ClassVar[int] = 3600
 
     @classmethod

@@ -80,6 +80,7 @@ class UdpCheck(Check):
     label: ClassVar[str] = "UDP port"
     Config = UdpConfig
     main_field: ClassVar[str] = "host"
+    leads_to: ClassVar[tuple[str, ...]] = ("host",)
 
     @classmethod
     def target(cls, config: UdpConfig) -> str:

@@ -96,6 +96,7 @@ class WebsocketCheck(Check):
     kind: ClassVar[str] = "websocket"
     label: ClassVar[str] = "WebSocket"
     Config = WebsocketConfig
+    leads_to: ClassVar[tuple[str, ...]] = ("url",)
 
     @classmethod
     def target(cls, config: WebsocketConfig) -> str:

@@ -57,7 +57,8 @@ def find(token: str, at: datetime) -> Diagnosis | None:
     except ValueError:
         return None
     number = int.from_bytes(raw[:NUMBER]) if len(raw) == NUMBER + SIGNATURE else 2**63
-    d = Diagnosis.objects.select_related("monitor", "alert").filter(pk=number).first() if number < 2**63 else None
+    rows = Diagnosis.objects.exclude(monitor__client__deleted_at__isnull=False).select_related("monitor", "alert")
+    d = rows.filter(pk=number).first() if number < 2**63 else None
     # A number that is not there is compared as well: the answer's time tells nothing.
     right = _token(number % 2**63, d.link_mark if d else "")
     if not hmac.compare_digest(right.encode(), token.encode()) or d is None:

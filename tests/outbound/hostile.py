@@ -78,7 +78,7 @@ class Hostile:
         await say(writer, int(path.rpartition("/")[2]), b"said so")
 
     async def do_redirect(self, writer: asyncio.StreamWriter, path: str, _head: bytes) -> None:
-        await say(writer, int(path.rpartition("/")[2]), b"", "Location: " + self.location)
+        await say(writer, int(path.split("/")[2]), b"", "Location: " + self.location)
 
     async def do_loop(self, writer: asyncio.StreamWriter, _path: str, _head: bytes) -> None:
         await say(writer, 302, b"", "Location: /loop")
