@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import zoneinfo
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,13 +12,15 @@ from urllib.parse import urlencode, urlsplit
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model, QuerySet
+from django.core.paginator import Paginator
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
 
 from portal.errors import Refused
 from portal.models import Client
@@ -30,14 +33,14 @@ LARGEST_ID = 2**63 - 1
 
 
 def page(view: View) -> View:
-    """A page for people who are signed in, in their own time zone, never cached."""
+    """A page for people who are signed in, in their own time zone, never cached. Looked at and sent; other methods are 405."""
 
     @functools.wraps(view)
     def seen(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         with timezone.override(zone_of(request)):
             return view(request, *args, **kwargs)
 
-    return login_required(never_cache(seen))
+    return require_http_methods(["GET", "HEAD", "POST"])(login_required(never_cache(seen)))
 
 
 def staff_page(view: View) -> View:
@@ -160,6 +163,14 @@ def cut(request: HttpRequest, rows: QuerySet[Any], size: int = PAGE) -> tuple[li
         with_query(request, after=found_rows[0].pk, before=None) if more_newer else "",
         with_query(request, before=found_rows[-1].pk, after=None) if more_older else "",
     )
+
+
+def paged(request: HttpRequest, rows: QuerySet[Any], *columns: str) -> dict[str, Any]:
+    """{"page": the page of an ordered list that the address asks for (`page=`), "q": what was looked for (`q=`) in these columns}."""
+    text = request.GET.get("q", "").strip()[:200]
+    if text and columns:
+        rows = rows.filter(functools.reduce(operator.or_, (Q(**{f"{c}__icontains": text}) for c in columns)))
+    return {"page": Paginator(rows, PAGE).get_page(request.GET.get("page")), "q": text}
 
 
 def with_query(request: HttpRequest, **changes: Any) -> str:

@@ -188,7 +188,11 @@ def fill(number: int = 0) -> dict[type, object]:
     Postmortem.objects.create(incident=incident, body="# Learned", updated_at=at)
     SlaContract.objects.get_or_create(service=service)
     SlaReport.objects.create(
-        client=acme, month=date(2026, 10, 1), digest=f"{number:064}", body={"services": []}, made_at=at
+        client=acme,
+        month=date(2026, 10, 1),
+        digest=f"{number:064}",
+        body={"services": [], "counted_at": at.isoformat()},
+        made_at=at,
     )
     page = Page.objects.create(client=acme, name=f"status {number}", slug=f"status-{number}")
     Component.objects.create(page=page, name="Shop")
