@@ -12,7 +12,7 @@ ASIDE := DATA_DIR=$(VENV)/check-data DATABASE_URL= REDIS_URL= DJANGO_SETTINGS_MO
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := venv
-.PHONY: help venv run test check bench soak lab regions demo lock probe
+.PHONY: help venv run test pictures check bench soak lab regions demo lock probe
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -53,6 +53,9 @@ probe: $(VENV)/run.stamp ## build/watchkeeper-probe: the probe as one file for t
 test: $(VENV)/dev.stamp ## every test, on SQLite and on PostgreSQL
 	@$(BIN)/python -m tests $(ARGS)
 
+pictures: $(VENV)/dev.stamp ## the guides' pictures, drawn anew (needs Chromium)
+	@WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -n 0 tests/walks/draw.py
+
 check: $(VENV)/dev.stamp ## style, layers, types, Django's own checks, nothing secret
 	@failed=; \
 	step() { echo "--- $$1"; shift; "$$@" || failed="$$failed $$STEP"; }; \
@@ -74,7 +77,7 @@ soak: $(VENV)/dev.stamp ## seeded faults under load: make soak SEED=7
 	@$(BIN)/python -m bench.soak $(if $(SEED),--seed $(SEED)) $(ARGS)
 	@RACES=10000 WATCHKEEPER_TEST_DB=postgres $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/faults/test_escalation.py -k races
 	@RACES=10000 WATCHKEEPER_TEST_DB=postgres $(BIN)/python -m pytest -q -s -o faulthandler_timeout=0 tests/incidents/test_races.py
-	@INSTALL=whole WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/monitors/test_install.py
+	@INSTALL=whole WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/monitors/test_install.py tests/deploy/test_install_pages.py
 	@STORIES=2000 WATCHKEEPER_TEST_DB=sqlite $(BIN)/python -m pytest -q -o faulthandler_timeout=0 tests/alerts/test_story.py
 
 regions: $(VENV)/dev.stamp ## six regions lose their lines: nobody is paged for it (needs root)

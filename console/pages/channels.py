@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -29,6 +29,7 @@ from portal.tenancy import ADMINISTER, WRITE, Viewer, viewer_of
 MOST = 500
 MANY = 10  # rows, from which on filters are worth their place
 TAKEN = 202  # an answer that says: taken, not yet delivered
+TROUBLE = Case(When(enabled=True, unhealthy_since__isnull=False, then=Value(0)), default=Value(1))
 RANK = {"down": 0, "degraded": 1}
 
 
@@ -43,12 +44,14 @@ def channel_list(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(client=visit.whole(wish["client"]) or 0)
     if wish.get("type"):
         rows = rows.filter(type=wish["type"])
-    shown = pictures(rows.order_by("client__name", "name", "pk")[:MOST], viewer, database_now())
+    ordered = rows.alias(bad=TROUBLE).order_by("bad", "client__name", "name", "pk")  # what fails is on the first page
+    listed = visit.paged(request, ordered, "name", "client__name")
+    shown = pictures(listed["page"].object_list, viewer, database_now())
     common = {why for why, n in Counter(r["problem"] for r in shown).items() if why and n > 1}
-    filters = {k: v for k, v in wish.items() if k in ("client", "type") and v}
+    filters = {k: v for k, v in wish.items() if k in ("client", "type", "q") and v}
     context = {
         "rows": sorted(shown, key=lambda r: RANK.get(r["health"]["state"], 2)), "common": sorted(common), "may_add": visit.may_any(request, WRITE),
-        "get": wish, "filters": filters, "many": bool(filters) or len(shown) > MANY, "types": kinds.choices(),
+        "get": wish, "filters": filters, "many": bool(filters) or len(shown) > MANY, "types": kinds.choices(), **listed,
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:MOST]), "accounts": viewer.may(ADMINISTER, None),
     }  # fmt: skip
     return visit.show(request, "console/channels.html", context)

@@ -18,8 +18,6 @@ from portal.audit import Actor
 from portal.models import Client, Contact, ContactGroup
 from portal.tenancy import WRITE, Viewer, viewer_of
 
-MOST = 500
-
 
 @visit.page
 def group_list(request: HttpRequest) -> HttpResponse:
@@ -27,8 +25,11 @@ def group_list(request: HttpRequest) -> HttpResponse:
     viewer = viewer_of(request)
     rows = ContactGroup.objects.for_user(viewer).select_related("client")
     rows = rows.prefetch_related("contacts", "triggers", "levels__policy").order_by("client__name", "name")
-    shown = [{"group": g, "named": named_by(g, viewer), "may": viewer.may(WRITE, g.client_id)} for g in rows[:MOST]]
-    return visit.show(request, "console/contact_groups.html", {"rows": shown, "may_add": visit.may_any(request, WRITE)})
+    listed = visit.paged(request, rows, "name", "client__name")
+    found = listed["page"].object_list
+    shown = [{"group": g, "named": named_by(g, viewer), "may": viewer.may(WRITE, g.client_id)} for g in found]
+    context = {"rows": shown, "may_add": visit.may_any(request, WRITE)}
+    return visit.show(request, "console/contact_groups.html", context | listed)
 
 
 def named_by(g: ContactGroup, viewer: Viewer) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from statistics import median
 from django.utils.safestring import SafeString
 
 from portal import charts
+from portal.time_axis import number, time_axis
 
 TOP, BOTTOM, HEIGHT = 18, 134, 160
 POINTS = 240  # as many as a screen shows
@@ -45,11 +46,11 @@ def course(
 
     rows, units = "", ""
     for n in range(1, round(ceiling / step) + 1):
-        y, text = charts._number(down(step * n)), f"{step * n:g}{unit}"
+        y, text = number(down(step * n)), f"{step * n:g}{unit}"
         rows += f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>'
-        units += f'<text class="axis" x="0" y="{charts._number(down(step * n) - 4)}">{escape(text)}</text>'
+        units += f'<text class="axis" x="0" y="{number(down(step * n) - 4)}">{escape(text)}</text>'
     if limit is not None:
-        y = charts._number(down(limit))
+        y = number(down(limit))
         rows += f'<line class="usual" x1="0" x2="100%" y1="{y}" y2="{y}"><title>limit {limit:g}{escape(unit)}</title></line>'
     line = charts._line([(x, down(v) if v is not None else None) for x, v in broken(values)])
     plot = (
@@ -58,7 +59,7 @@ def course(
     )
     floor = f'<line class="floor" x1="0" x2="100%" y1="{BOTTOM}" y2="{BOTTOM}"/>'
     title = f"{noun}: now {points[-1][1]:.3g}{unit}, highest {highest:.3g}{unit}"
-    axis = charts._time_axis(since, until, zone, HEIGHT - 8)
+    axis = time_axis(since, until, zone, HEIGHT - 8)
     return charts._svg("band", HEIGHT, title, rows + plot + floor + units + axis)
 
 

@@ -8,10 +8,12 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from console.pages import visit
+from console.pages.overview import BAD
 from incidents import services
 from incidents.models import Incident
 from monitors.models import Monitor
@@ -23,6 +25,8 @@ from portal.tenancy import WRITE, viewer_of
 from statuspages import publishing
 from statuspages.models import Page
 
+MOST = 300  # monitors that one can choose among without looking for them
+MORE = "There are many: these are not well. For others choose the client and press “List the client’s monitors”."
 FIRST = [choice for choice in Incident.Status.choices if choice[0] != "resolved"]
 
 
@@ -68,14 +72,28 @@ class IncidentForm(forms.Form):
         fields["service"].queryset = seen.order_by("client__name", "name")
         fields["service"].label_from_instance = lambda s: f"{s.client.name} · {s.name}"
         watched = Monitor.objects.for_user(viewer).filter(client__in=clients).select_related("client")
-        fields["affected_monitor_ids"].queryset = watched.order_by("client__name", "name")
-        fields["affected_monitor_ids"].label_from_instance = lambda m: f"{m.client.name} · {m.name}"
+        fields["affected_monitor_ids"].queryset = watched
+        offered, self.more = self._offered(watched.order_by("client__name", "name", "pk"))
+        fields["affected_monitor_ids"].choices = [(m.pk, f"{m.client.name} · {m.name}") for m in offered]
+        if self.more:
+            fields["affected_monitor_ids"].help_text = MORE
         pages = Page.objects.for_user(viewer).filter(enabled=True).defer("logo").order_by("name")
         may = [p.pk for p in pages if viewer.may(WRITE, p.client_id)]
         fields["status_page"].queryset = pages.filter(pk__in=may).select_related("client")
         fields["status_page"].label_from_instance = lambda p: f"{p.client.name} · {p.name}" if p.client else p.name
         if not may:
             del fields["status_page"]
+
+    def _offered(self, watched: QuerySet[Monitor]) -> tuple[list[Monitor], bool]:
+        """(monitors to choose among, are there others?): all; of very many those of the client, chosen ones, not well ones."""
+        few = watched.only("name", "client__name", "kind")
+        found = list(few[: MOST + 1])
+        if len(found) <= MOST:
+            return found, False
+        client = visit.whole(str(self["client"].value() or ""))
+        chosen = [pk for v in self["affected_monitor_ids"].value() or () if (pk := visit.whole(str(v)))]
+        wanted = Q(client=client) if client else Q(state__in=BAD)
+        return list(few.filter(wanted | Q(pk__in=chosen))[:MOST]), True
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -90,12 +108,17 @@ class IncidentForm(forms.Form):
 
 @visit.page
 def add(request: HttpRequest) -> HttpResponse:
-    """`/incidents/add/?monitor=7`"""
+    """`/incidents/add/?monitor=7`; posted with `again`, it lists the chosen client's monitors and keeps what was typed."""
     if not visit.may_any(request, WRITE):
         raise PermissionDenied
-    chosen = {"affected_monitor_ids": [visit.whole(request.GET.get("monitor"))]}
-    form = IncidentForm(request, request.POST if request.method == "POST" else None, initial=chosen)
-    if request.method == "POST" and form.is_valid():
+    said, again = request.POST, bool(request.POST.get("again"))
+    chosen: dict[str, Any] = {"affected_monitor_ids": [visit.whole(request.GET.get("monitor"))]}
+    if again:
+        ids = said.getlist("affected_monitor_ids")
+        chosen = {**said.dict(), "affected_monitor_ids": ids, "notify": "notify" in said}
+    posted = request.method == "POST" and not again
+    form = IncidentForm(request, said if posted else None, initial=chosen)
+    if posted and form.is_valid():
         for owner in form.cleaned_data["owners"] or {None}:
             visit.require(request, WRITE, owner)
         try:
@@ -109,7 +132,7 @@ def add(request: HttpRequest) -> HttpResponse:
             messages.success(request, f"The incident is open.{told}")
             return redirect("incident", pk=row.pk)
     context = {
-        "form": form, "title": "Open an incident", "submit": "Open the incident", "cancel_url": "/incidents/", "crumb": ("Incidents", "/incidents/"),
+        "form": form, "title": "Open an incident", "submit": "Open the incident", "cancel_url": "/incidents/", "crumb": ("Incidents", "/incidents/"), "again_label": "List the client’s monitors" if form.more else "",
     }  # fmt: skip
     return render(request, "console/form_page.html", context, status=400 if form.errors else 200)
 

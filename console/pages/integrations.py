@@ -28,7 +28,6 @@ KINDS = {
     "generic": "RMMs, Uptime Kuma, Zabbix …: a mapping says what is where.",
 }
 PLACEHOLDER = "YOUR_KEY"
-MOST = 500
 TRY = {
     "events": '{"event_action": "trigger", "dedup_key": "srv01/disk",\n "payload": {"summary": "Disk is full", "source": "srv01", "severity": "critical"}}',
     "alertmanager": '{"version": "4", "status": "firing", "alerts": [\n  {"status": "firing", "labels": {"alertname": "HighLoad", "instance": "db1", "severity": "critical"},\n'
@@ -40,11 +39,12 @@ TRY = {
 def integration_list(request: HttpRequest) -> HttpResponse:
     """`/integrations/`"""
     viewer = viewer_of(request)
-    rows = Integration.objects.for_user(viewer).select_related("client").order_by("client__name", "name", "pk")[:MOST]
-    shown = [{"row": r, "may": viewer.may(WRITE, r.client_id)} for r in rows]
+    rows = Integration.objects.for_user(viewer).select_related("client").order_by("client__name", "name", "pk")
+    listed = visit.paged(request, rows, "name", "client__name")
+    shown = [{"row": r, "may": viewer.may(WRITE, r.client_id)} for r in listed["page"].object_list]
     kinds = [(value, label, KINDS[value]) for value, label in Integration.Kind.choices]
     context = {"rows": shown, "kinds": kinds, "may_add": visit.may_any(request, WRITE)}
-    return visit.show(request, "console/integrations.html", context)
+    return visit.show(request, "console/integrations.html", context | listed)
 
 
 # --- The pages -------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from portal.clock import database_now
 from portal.models import Client
 from portal.tenancy import WRITE, Viewer, viewer_of
 
-MOST = 500
 RECENT = 20
 PLAIN = ("name", "types", "title", "text", "enabled")
 
@@ -31,10 +30,10 @@ def template_list(request: HttpRequest) -> HttpResponse:
     """`/message-templates/`"""
     viewer = viewer_of(request)
     rows = MessageTemplate.objects.for_user(viewer).select_related("client", "channel").order_by("name", "pk")
-    shown = [{"template": t, "may": viewer.may(WRITE, t.client_id)} for t in rows[:MOST]]
-    return visit.show(
-        request, "console/message_templates.html", {"rows": shown, "may_add": visit.may_any(request, WRITE)}
-    )
+    listed = visit.paged(request, rows, "name", "client__name")
+    shown = [{"template": t, "may": viewer.may(WRITE, t.client_id)} for t in listed["page"].object_list]
+    context = {"rows": shown, "may_add": visit.may_any(request, WRITE)}
+    return visit.show(request, "console/message_templates.html", context | listed)
 
 
 class TemplateForm(forms.Form):

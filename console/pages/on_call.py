@@ -32,8 +32,8 @@ from portal.models import Client, Contact
 from portal.tenancy import WRITE, viewer_of
 
 AHEAD = timedelta(weeks=4)
-MOST = 200
 MOST_GAPS = 5
+MOMENT = timedelta(minutes=1)
 
 
 # --- All schedules ----------------------------------------------------------------------------------------------------
@@ -41,9 +41,9 @@ MOST_GAPS = 5
 def on_call(request: HttpRequest) -> HttpResponse:
     """`/on-call/`"""
     viewer, at = viewer_of(request), database_now()
-    rows = list(
-        OnCallSchedule.objects.for_user(viewer).select_related("client").order_by("client__name", "name")[:MOST]
-    )
+    schedules = OnCallSchedule.objects.for_user(viewer).select_related("client").order_by("client__name", "name")
+    listed = visit.paged(request, schedules, "name", "client__name")
+    rows = list(listed["page"].object_list)
     plans = oncall.plans(rows, at, at + AHEAD)
     facts = [(row, plans[row.pk].outlook(at), plans[row.pk].timeline(at, at + AHEAD)) for row in rows]
     people = names(s for _, ahead, line in facts for s in (line[0], ahead.next) if s is not None)
@@ -54,8 +54,17 @@ def on_call(request: HttpRequest) -> HttpResponse:
         }
         for row, ahead, line in facts
     ]  # fmt: skip
-    context = {"rows": shown, "may_add": visit.may_any(request, WRITE), "nobody": sum(r["who"] is None for r in shown)}
-    return visit.show(request, "console/on_call.html", context)
+    nobody = sum(r["who"] is None for r in shown)
+    if listed["page"].has_other_pages() or listed["q"]:
+        nobody = deserted(schedules, at)
+    context = {"rows": shown, "may_add": visit.may_any(request, WRITE), "nobody": nobody}
+    return visit.show(request, "console/on_call.html", context | listed)
+
+
+def deserted(schedules: QuerySet[OnCallSchedule], at: datetime) -> int:
+    """How many of these have nobody right now, on whichever page of the list they are."""
+    soon = at + MOMENT
+    return sum(plan.timeline(at, soon)[0].contact is None for plan in oncall.plans(schedules, at, soon).values())
 
 
 def names(shifts: Iterable[Shift]) -> dict[int, Contact]:

@@ -24,7 +24,7 @@ from portal.mail import installation_server, stored_settings
 from portal.models import Worker
 from portal.tenancy import ACK, WRITE, Viewer, viewer_of
 
-MOST, MOST_UNANSWERED = 50, 10
+MOST, MOST_UNANSWERED, MOST_CLIENTS = 30, 10, 30
 RECENT = 2000
 # Worst first. What the seven states call an alert of this severity.
 WORST = Case(
@@ -94,7 +94,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         "resting": states[State.PAUSED] + states[State.MAINTENANCE],
         "waiting": states[State.PENDING],
         "unannounced": unannounced(viewer, open_alerts),
-        "per_client": per_client if viewer.msp_role or len(per_client) > 1 else [],
+        "per_client": per_client[:MOST_CLIENTS] if viewer.msp_role or len(per_client) > 1 else [],
+        "more_clients": per_client[MOST_CLIENTS:] if viewer.msp_role or len(per_client) > 1 else [],
         "probes": probes(viewer, at),
         "asleep": bool(viewer.msp_role)
         and not Worker.objects.filter(role__contains="probe", seen_at__gte=at - timedelta(seconds=15)).exists(),
@@ -127,9 +128,11 @@ def counted(viewer: Viewer) -> tuple[Counter[str], list[dict[str, Any]]]:
         lines.setdefault(client, {"id": client, "name": name, "states": Counter()})["states"][state] += n
     order = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.MAINTENANCE, State.PENDING, State.PAUSED, State.UP)
     for line in lines.values():
+        line["bad"] = sum(line["states"][state] for state in BAD)
         line["shown"] = [(state.value, line["states"][state]) for state in order if line["states"][state]]
     return total, sorted(
-        lines.values(), key=lambda x: (-x["states"][State.DOWN], -x["states"][State.DEGRADED], x["name"].lower())
+        lines.values(),
+        key=lambda x: (-x["states"][State.DOWN], -x["states"][State.DEGRADED], -x["bad"], x["name"].lower()),
     )
 
 

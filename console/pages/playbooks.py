@@ -39,8 +39,9 @@ def playbook_list(request: HttpRequest) -> HttpResponse:
     }
     rows = rows.annotate(**counted).order_by("client__name", "name", "pk")
     brakes = Brake.objects.for_user(viewer).filter(playbook=None).select_related("client").order_by("pk")
+    listed = visit.paged(request, rows, "name", "client__name")
     context = {
-        "rows": [{"row": p, "tone": TONES[p.mode], "offered": offer(p)} for p in rows[:MOST]], "brakes": list(brakes), "may_add": visit.may_any(request, WRITE),
+        "rows": [{"row": p, "tone": TONES[p.mode], "offered": offer(p)} for p in listed["page"].object_list], **listed, "brakes": list(brakes), "may_add": visit.may_any(request, WRITE),
         "stoppable": list(visit.clients_for(request, WRITE).only("pk", "name")[:MOST]), "may_all": viewer.may(WRITE, None),
         "all_stopped": any(b.scope == "all" for b in brakes), "filters": bool(request.GET.get("client")),
     }  # fmt: skip

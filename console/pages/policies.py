@@ -156,7 +156,8 @@ def lately(viewer: Viewer, rows: Iterable[EscalationPolicy]) -> dict[int, Counte
 def policy_list(request: HttpRequest) -> HttpResponse:
     """`/escalation-policies/`"""
     viewer = viewer_of(request)
-    rows = list(loaded(viewer).order_by("client__name", "name")[:MOST])
+    listed = visit.paged(request, loaded(viewer).order_by("client__name", "name"), "name", "client__name")
+    rows = list(listed["page"].object_list)
     runs, twice = lately(viewer, rows), clashes(viewer)
     shown = [
         {
@@ -166,7 +167,7 @@ def policy_list(request: HttpRequest) -> HttpResponse:
         }
         for p in rows
     ]  # fmt: skip
-    context = {"rows": shown, "may_add": visit.may_any(request, WRITE), "overlapping": bool(twice)}
+    context = {"rows": shown, "may_add": visit.may_any(request, WRITE), "overlapping": bool(twice), **listed}
     return visit.show(request, "console/policies.html", context)
 
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -43,20 +44,25 @@ def probe_list(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(client=None)
     elif wish.get("client"):
         rows = rows.filter(client=visit.whole(wish["client"]) or 0)
-    found = [shown(probe, viewer, at) for probe in rows.order_by("name", "pk")[:MOST]]
+    if text := wish.get("q", "").strip()[:200]:
+        rows = rows.filter(Q(name__icontains=text) | Q(network__icontains=text))
+    found = [shown(probe, viewer, at) for probe in rows]
     wanted = wish.get("health", "")
     if wanted:
         found = [r for r in found if (r["health"].is_bad if wanted == "bad" else r["health"].code == wanted)]
+    bad = sum(r["health"].is_bad for r in found)
+    found.sort(key=lambda r: (r["health"].order, r["probe"].name.lower()))
+    part = Paginator(found, visit.PAGE).get_page(wish.get("page"))
+    alone, found = all(r["probe"].built_in for r in found), list(part.object_list)
     if viewer.msp_role and found:
         watched = ProbeState.objects.filter(probe__in=[r["probe"].pk for r in found], active=True).order_by()
         counts = dict(watched.values_list("probe").annotate(n=Count("pk")))
         for r in found:
             r["monitors"] = counts.get(r["probe"].pk, 0)
-    found.sort(key=lambda r: (r["health"].order, r["probe"].name.lower()))
     context = {
-        "rows": found, "get": wish, "filters": {k: v for k, v in wish.items() if v}, "may_add": viewer.may(WRITE, None), "alone": all(r["probe"].built_in for r in found),
+        "rows": found, "page": part, "get": wish, "filters": {k: v for k, v in wish.items() if v and k != "page"}, "may_add": viewer.may(WRITE, None), "alone": alone,
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:MOST]) if viewer.msp_role else [],
-        "healths": [(code, word) for code, (word, _) in WORDS.items()], "bad": sum(r["health"].is_bad for r in found),
+        "healths": [(code, word) for code, (word, _) in WORDS.items()], "bad": bad,
     }  # fmt: skip
     return visit.show(request, "console/probes.html", context, visit.wanted(request, "live"))
 

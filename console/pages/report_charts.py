@@ -14,9 +14,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from console.pages.report_evidence import Phase, percent
 from console.pages.report_paths import Line, Mark
-from portal.charts import _number as short
 from portal.charts import nice_ceiling
 from portal.templatetags.face import ms
+from portal.time_axis import number as short
 
 LEFT, RIGHT = 50, 16  # px beside the plot: the axis' words, the end
 STRIPE, TOP, BOTTOM = 20, 52, 150  # px: the networks' names above, then the plot

@@ -14,22 +14,36 @@ from alerts.models import Alert, Channel
 from console.pages import visit
 from incidents.models import Incident
 from monitors.models import Monitor
+from portal import shell
 from portal.models import Client, Contact, Site
 from portal.tenancy import WRITE, viewer_of
 
 MOST = 20
+FIRST = 5  # of each kind while somebody still types
 DIRECT = re.compile(r"(alert|incident|monitor|client)s?[ :#/]+([0-9]{1,18})", re.IGNORECASE)
 
 
 @visit.page
 def search(request: HttpRequest) -> HttpResponse:
-    """`/search/?q=`; `alert 9` goes straight there."""
+    """`/search/?q=`; `alert 9` goes straight there. `#found` is the list below the box while somebody types."""
     viewer = viewer_of(request)
     text = request.GET.get("q", "").strip()[:200]
-    if direct := DIRECT.fullmatch(text):
+    fragment = visit.wanted(request, "found")
+    if not fragment and (direct := DIRECT.fullmatch(text)):
         return redirect(direct[1].lower(), pk=int(direct[2]))
-    groups = found(viewer, text) if len(text) >= 2 else []
-    return visit.show(request, "console/search.html", {"search_query": text, "groups": groups, "short": len(text) < 2})
+    groups = [*places(viewer, text), *found(viewer, text)] if len(text) >= 2 else []
+    context = {"search_query": text, "groups": groups, "short": len(text) < 2, "first": FIRST}
+    return visit.show(request, "console/search.html", context, fragment)
+
+
+def places(viewer: Any, text: str) -> list[dict[str, Any]]:
+    """The pages themselves, as the menu names them."""
+    lines = [
+        _line(item["label"], item["url"], "")
+        for item in shell.navigation("", viewer, {})
+        if text.lower() in item["label"].lower()
+    ]
+    return [{"title": "Pages", "lines": lines}] if lines else []
 
 
 def found(viewer: Any, text: str) -> list[dict[str, Any]]:

@@ -56,8 +56,9 @@ def page_list(request: HttpRequest) -> HttpResponse:
     rows = rows.annotate(first_word=FIRST_WORD, readers=active, parts=Count("components", distinct=True)).order_by(
         "client__name", "name", "pk"
     )
+    listed = visit.paged(request, rows, "name", "client__name", "slug")
     context = {
-        "rows": [pictured(page, viewer) for page in rows[:MOST]], "may_add": visit.may_any(request, WRITE), "filters": {k: v for k, v in request.GET.items() if v},
+        "rows": [pictured(page, viewer) for page in listed["page"].object_list], **listed, "may_add": visit.may_any(request, WRITE), "filters": {k: v for k, v in request.GET.items() if v and k != "page"},
         "get": request.GET, "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:MOST]) if viewer.msp_role else [],
     }  # fmt: skip
     return visit.show(request, "console/status_pages.html", context)

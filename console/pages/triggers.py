@@ -21,7 +21,6 @@ from portal.clock import database_now
 from portal.models import Client, Contact, ContactGroup
 from portal.tenancy import WRITE, Viewer, viewer_of
 
-MOST = 500
 PICKS = {"class": "picks"}  # long lists scroll by themselves
 DAYS = (("0", "Mon"), ("1", "Tue"), ("2", "Wed"), ("3", "Thu"), ("4", "Fri"), ("5", "Sat"), ("6", "Sun"))
 
@@ -30,11 +29,9 @@ DAYS = (("0", "Mon"), ("1", "Tue"), ("2", "Wed"), ("3", "Thu"), ("4", "Fri"), ("
 def trigger_list(request: HttpRequest) -> HttpResponse:
     """`/triggers/`"""
     viewer = viewer_of(request)
-    rows = list(
-        Trigger.objects.for_user(viewer)
-        .select_related("client")
-        .prefetch_related("channels", "contacts", "groups__contacts")
-        .order_by("client__name", "name")[:MOST]
+    rows = Trigger.objects.for_user(viewer).select_related("client").order_by("client__name", "name")
+    listed = visit.paged(
+        request, rows.prefetch_related("channels", "contacts", "groups__contacts"), "name", "client__name"
     )
     seen = matching.recent(viewer, database_now())
     shown = [
@@ -45,13 +42,10 @@ def trigger_list(request: HttpRequest) -> HttpResponse:
             "matched": len(seen.wanted_by(facts.rule(t, {}))),
             "may": viewer.may(WRITE, t.client_id),
         }
-        for t in rows
+        for t in listed["page"].object_list
     ]
-    return visit.show(
-        request,
-        "console/triggers.html",
-        {"rows": shown, "alerts": len(seen.alerts), "cut": seen.cut, "may_add": visit.may_any(request, WRITE)},
-    )
+    context = {"rows": shown, "alerts": len(seen.alerts), "cut": seen.cut, "may_add": visit.may_any(request, WRITE)}
+    return visit.show(request, "console/triggers.html", context | listed)
 
 
 def goes_to(t: Trigger, viewer: Viewer) -> list[dict[str, str]]:

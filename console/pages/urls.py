@@ -53,6 +53,7 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     path("help/", help.index, name="help"),
     path("help/<slug:name>/", help.guide, name="guide"),
+    path("help/pictures/<slug:name>.webp", help.picture, name="guide_picture"),
     path("wallboard/", wallboard.wallboard, name="wallboard"),
     path("monitors/", monitor_list.monitor_list, name="monitors"),
     path("monitors/add/", monitor_form.add, name="monitor_add"),

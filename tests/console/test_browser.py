@@ -1,10 +1,9 @@
 """The pages in a real browser: the first run, keys, what the content policy says, and a phone's width."""
 
+# ruff: noqa: F811 - a fixture is imported, and asked for by its name
+
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +13,8 @@ from alerts.models import Alert
 from monitors.models import Monitor
 from tests import cast
 from tests.console import scene
-from tests.console.visiting import LISTS, own_pages
-
-CHROMIUM = Path("/usr/bin/chromium")
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+from tests.console.visiting import FORMS, LISTS, own_pages
+from tests.walks.window import DESK, NARROW, PHONE, chromium, complaints, misfits  # noqa: F401 - a fixture, sizes for others
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,20 +25,6 @@ def local_probe() -> None:
     from monitors.models import Probe
 
     Probe.objects.get_or_create(slug="local", defaults={"name": "Portal", "built_in": True})
-
-
-@pytest.fixture
-def chromium(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A headless Chromium."""
-    sync = pytest.importorskip("playwright.sync_api", reason="NOT RUN: playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"NOT RUN: there is no {CHROMIUM}")
-    # Playwright's own event loop in this thread must not forbid the ORM here.
-    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visitor:
@@ -128,19 +111,26 @@ def test_a_test_result_appears_beside_the_form(chromium, live_server, local_prob
     assert not Monitor.objects.exists() and sam.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_scrolls_sideways_on_a_phone_and_none_breaks_the_content_policy(
-    chromium, live_server, local_probe, scheme
-):
+@pytest.mark.parametrize("size", [NARROW, pytest.param(PHONE, marks=pytest.mark.soak)], ids=["360", "390"])
+def test_every_page_fits_a_phone_and_breaks_nothing(chromium, live_server, local_probe, size):
+    """Nothing scrolls sideways, a finger hits every control, the content policy has nothing to refuse."""
     s = scene.outage()
     Monitor.objects.filter(pk=s.down.pk).update(
         name="a-very-long-host-name-without-any-room-to-break-it.region-12.shop.acme.example"
     )
-    sam = Visitor(chromium, live_server, cast.make_staff(), PHONE, color_scheme=scheme, has_touch=True)
-    for path in (*LISTS, "/monitors/add/", "/triggers/add/", "/silences/add/", "/search/?q=shop", *own_pages(s)):
+    sam = Visitor(chromium, live_server, cast.make_owner(), size, color_scheme="dark", has_touch=True)
+    own = own_pages(s)
+    wrong = []
+    for path in (*LISTS, *FORMS, "/search/?q=shop", "/people/", "/security/", "/help/", "/help/on-call/", *own):
         page = sam.open(path)
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, f"{path} is {wide} px too wide"
+        wrong += [f"{path}: {one}" for one in (*misfits(page), *complaints(page))]
+    assert not wrong, "\n".join(wrong)
+    page.get_by_role("button", name="Menu").tap()
+    page.locator("#nav").get_by_role("link", name="Incidents").tap()
+    page.wait_for_url("**/incidents/")
+    page.locator("summary[aria-label='Your account']").tap()
+    page.get_by_role("link", name="Guides").tap()
+    page.wait_for_url("**/help/")
     assert sam.complaints == []
 
 

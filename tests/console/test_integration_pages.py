@@ -184,5 +184,5 @@ def test_the_list_costs_the_same_with_three_and_with_thirty(django_assert_max_nu
     caller.get("/integrations/")
     for n in range(30):
         outside.integration(name=f"i{n}")
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         caller.get("/integrations/")
