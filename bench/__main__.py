@@ -42,7 +42,7 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "remote probe": lambda: remote.run(),
     "readers": lambda: readers.run(10_000),
     "status page": lambda: status_page.run(),
-    "pages": lambda: pages.run(10000, 20_000_000 if FULL else 2_000_000),
+    "pages": lambda: pages.run(200, 10_000, 20_000_000 if FULL else 2_000_000),
     "idle": lambda: one_machine.idle(seconds=60 if FULL else 30),
 }
 

@@ -8,5 +8,8 @@ class ConsoleConfig(AppConfig):
 
     def ready(self) -> None:
         from console import navigation
+        from console.exporting.jobs import Packer
+        from portal import residents
 
         navigation.register()
+        residents.register("page", Packer)

@@ -10,6 +10,7 @@ from alerts import compatible
 from alerts.api import inbound
 from console import api
 from console.mcp.view import Mcp
+from console.pages import branding
 from console.pages import urls as pages
 from statuspages.api import CompatiblePage
 from statuspages.incident_api import Incidents
@@ -27,6 +28,7 @@ urlpatterns = [
     re_path(r"^api/v1/inbound/alertmanager/?\Z", inbound.AlertmanagerReceiver.as_view(), name="inbound-alertmanager"),
     re_path(r"^api/v1/inbound/generic/?\Z", inbound.GenericReceiver.as_view(), name="inbound-generic"),
     path("api/v1/", include(api.router.urls)),
+    path("tls/ask/", branding.certificate),
     # Paths that scripts for other portals rely on.
     re_path(r"^api/alerts/?\Z", compatible.alerts_list, name="compatible-alerts"),
     re_path(r"^api/alerts/(?P<pk>[0-9]{1,18})/resolve/?\Z", compatible.alerts_resolve, name="compatible-alert-resolve"),

@@ -85,6 +85,7 @@ KNOWN_BY = {
     "alert": "by the alert",
     "recovery": "by the recovery of the last monitor",
     "person": "said by a person",
+    "playbook": "said by a playbook",
 }
 SEVERITIES = ("minor", "major", "critical")
 

@@ -144,8 +144,13 @@ def mark_acknowledged(incident: Incident, by: Actor, at: datetime, name: str) ->
     incident_changed.send(Incident, incidents=[incident], at=at, change="acknowledged")
 
 
-def update(incident: Incident, *, status: str, message: str, by: Actor, at: datetime) -> Update:
-    """Tell those outside: the public status goes forward only; `resolved` resolves both machines. Refused otherwise."""
+def update(
+    incident: Incident, *, status: str, message: str, by: Actor, at: datetime, known_by: str = "person"
+) -> Update:
+    """Tell those outside: the public status goes forward only; `resolved` resolves both machines. Refused otherwise.
+
+    `known_by`: who says that it works again (a key of `engine.KNOWN_BY`).
+    """
     with transaction.atomic():
         incident = locked(incident)
         refusal = engine.update_refused(incident.status, status)
@@ -156,7 +161,7 @@ def update(incident: Incident, *, status: str, message: str, by: Actor, at: date
         row = Update.objects.create(incident=incident, status=status, message=message, by=by.name, created_at=at)
         incident.status = status
         if status == Incident.Status.MONITORING and incident.mitigated_at is None:  # somebody says that it works again
-            know(incident, "mitigated_at", at, "person")
+            know(incident, "mitigated_at", at, known_by)
         note(incident, "update", at, by=by.name, text=message, data={"status": status, "update": row.pk})
         incident.save(update_fields=["status", "mitigated_at", "times_known_by", "next_seq"])
         audit.record(

@@ -7,7 +7,7 @@ class PlaybooksConfig(AppConfig):
     name = "playbooks"
 
     def ready(self) -> None:
-        from playbooks import asking, outcomes, receivers, signing  # noqa: F401  (signing registers its checks)
+        from playbooks import asking, clearing, outcomes, receivers, signing  # noqa: F401  (two register by being read)
         from playbooks.conductor import Conductor
         from portal import residents
 

@@ -1,7 +1,8 @@
 """Where does the Approve button lead? To a page, by a token that says who was asked; it opens nothing by itself.
 
-A token is worked out from the installation's key and stored nowhere: `<run>.<person>.<signature>`, the person 0 in messages
-that many read. What it may lead to is decided by the run's own state and time.
+A token is worked out from the installation's key: `<run>.<person>.<signature>`, the person 0 in messages that many read (the
+alert's, which keeps it among its links). A person's own is stored nowhere. What either may lead to is decided by the run's own
+state and time, and by who signs in or has a code.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def find(text: str) -> tuple[Run, int] | None:
     if not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (number, user)):
         return None
     run = (
-        Run.objects.select_related("playbook", "client", "monitor", "alert", "incident").filter(pk=int(number)).first()
+        Run.objects.select_related("playbook", "client", "monitor", "alert", "incident")
+        .filter(pk=int(number))
+        .exclude(client__deleted_at__isnull=False)
+        .first()
     )
     if run is None or not hmac.compare_digest(token(run, int(user)).encode(), text.encode("utf-8", "replace")):
         return None

@@ -46,6 +46,7 @@ PLAIN = {
     "PUBLISH_S3_SECRET": "",
     "SLACK_WEBHOOK_URL": "",
     "HEARTBEAT_URL": "",
+    "AUDIT_HEADS": "",
     "ALLOWED_HOSTS": "",
     "DIAGNOSIS": "off",  # what a failure starts by itself; tests of diagnosis turn it on
     "DIAGNOSIS_RESOLVERS": "",

@@ -86,7 +86,8 @@ def _status(sign: str, right: str, statuses: set[int]) -> bool:
         wanted = {int(word) for word in re.split(r"\s*,\s*", function[2].strip()) if word.isdigit()}
         allowed = wanted if sign == "==" else set(EVERY) - wanted if sign == "!=" else set()
     elif function is not None and function[1] == "pat" and re.fullmatch(r"[0-9*?]+", function[2]):
-        pattern = re.compile(function[2].replace("*", "[0-9]*").replace("?", "[0-9]"))
+        stars = re.sub(r"\*+", "*", function[2])  # many stars in a row would be tried in all combinations
+        pattern = re.compile(stars.replace("*", "[0-9]*").replace("?", "[0-9]"))
         matching = {status for status in EVERY if pattern.fullmatch(str(status))}
         allowed = matching if sign == "==" else set(EVERY) - matching
     elif right.isdigit():

@@ -51,7 +51,9 @@ class IncidentUpdate(Step):
         by = Actor(f"Playbook {Run.objects.values_list('playbook_name', flat=True).get(pk=context.run_id)}"[:200])
         status = self.config.status or incident.status
         try:
-            row = services.update(incident, status=status, message=self.config.message, by=by, at=context.now())
+            row = services.update(
+                incident, status=status, message=self.config.message, by=by, at=context.now(), known_by="playbook"
+            )
         except Refused as error:
             raise NotDone(f"The incident takes no such update. {error}") from None
         return f"Posted on incident #{incident.pk} ({status}).", {"update": row.pk, "status": status}

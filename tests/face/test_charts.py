@@ -101,6 +101,22 @@ def test_a_hole_in_the_measurements_breaks_the_line() -> None:
     assert (every(parsed(charts.band(points(20))), "band-line")[0].get("d") or "").count("M") == 1
 
 
+def test_each_place_says_its_moment_and_what_was_wrong_then() -> None:
+    mark = {"at": START + timedelta(minutes=20), "until": START + timedelta(minutes=30), "label": "Down: refused"}
+    moments = every(parsed(charts.band(points(12), [mark])), "moment")
+    said = [m[0].text for m in moments]
+    assert said[0] == "20 Nov 09:00: median 180 ms, p95 310 ms" and said[4].endswith("p95 310 ms · Down: refused")
+    assert sum(float((m.get("width") or "")[:-1]) for m in moments) == pytest.approx(100, abs=0.1), (
+        "no gap between them"
+    )
+
+
+def test_of_many_measurements_in_one_place_the_worst_is_said() -> None:
+    many = [*points(500), (START + timedelta(minutes=2500), 200.0, 999.0), *points(3)[3:]]
+    said = [m[0].text for m in every(parsed(charts.band(many)), "moment")]
+    assert len(said) <= charts.MOMENTS and said[-1].endswith("p95 999 ms")
+
+
 def test_marks_stay_inside_the_picture() -> None:
     marks = [
         {"at": START - timedelta(hours=1), "until": START + timedelta(minutes=10), "label": "Down"},

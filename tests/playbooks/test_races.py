@@ -34,21 +34,23 @@ postgres = pytest.mark.skipif(connection.vendor != "postgresql", reason="once: S
 pytestmark = [pytest.mark.django_db(transaction=True), postgres]
 
 
-def run(kind: str, count: int, seconds: float = float("inf")) -> None:
-    """So many races of this kind, or as many as fit; the orders that stood are printed."""
+def run(kind: str, count: int, seconds: float = float("inf"), first: int = 0) -> None:
+    """So many races of this kind from this seed on, or as many as fit; the orders that stood are printed."""
     orders: dict[str, int] = {}
     found: list[str] = []
     began, done = time.monotonic(), 0
     with Hands() as four:
         while done < count and time.monotonic() - began < seconds:
-            lot = races.prepare(kind, range(done, min(done + TOGETHER, count)))
+            lot = races.prepare(kind, range(first + done, first + min(done + TOGETHER, count)))
             for one in lot:
                 races.race(one, four.together)
             races.over(lot)
             found += races.violations(lot, orders)
             done += len(lot)
     found += audit.verify()
-    print(f"\n{kind}: {done} races in {time.monotonic() - began:.0f} s, seeds 0 to {done - 1}, {len(found)} violations")
+    print(
+        f"\n{kind}: {done} races in {time.monotonic() - began:.0f} s, seeds {first} to {first + done - 1}, {len(found)} violations"
+    )
     for order, times in sorted(orders.items(), key=lambda pair: -pair[1]):
         print(f"{times:6} {order}")
     assert not found, found[:5]
@@ -104,7 +106,9 @@ def test_fifty_presses_at_the_same_moment_are_one_run() -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_ten_thousand_of_each(kind: str) -> None:
-    run(kind, int(os.environ.get("RACES", SOAK)), float(os.environ.get("RACES_SECONDS", "inf")))
+    """Several of it beside each other: each begins at another seed (RACES_FROM)."""
+    count, first = int(os.environ.get("RACES", SOAK)), int(os.environ.get("RACES_FROM", "0"))
+    run(kind, count, float(os.environ.get("RACES_SECONDS", "inf")), first)
 
 
 @pytest.mark.soak

@@ -205,7 +205,7 @@ def before_it_is_gone(s: SimpleNamespace) -> list[str]:
         f"/integrations/{s.integration.pk}/delete/", f"/probes/{s.probe.pk}/disable/", f"/probes/{s.probe.pk}/revoke/", f"/probes/{s.probe.pk}/delete/", f"/on-call/{s.schedule.pk}/delete/",
         f"/on-call/{s.schedule.pk}/revoke/", f"/escalation-policies/{s.policy.pk}/delete/", f"/message-templates/{s.wording.pk}/delete/", f"/contact-groups/{s.group.pk}/delete/",
         f"/contacts/{s.contact.pk}/ways/{s.reached.pk}/remove/", f"/contacts/{s.contact.pk}/delete/", f"{page}delete/", f"{page}readers/{s.reader.pk}/remove/",
-        f"{page}components/{s.part.pk}/delete/", f"{page}works/{s.work.pk}/cancel/", f"/people/{s.person.pk}/remove/", f"/trash/{s.thrown.pk}/put-back/", f"/trash/{s.thrown.pk}/purge/",
+        f"{page}components/{s.part.pk}/delete/", f"{page}works/{s.work.pk}/cancel/", f"/people/{s.person.pk}/remove/", f"/clients/{s.client.pk}/delete/", f"/trash/{s.thrown.pk}/put-back/", f"/trash/{s.thrown.pk}/purge/",
     ]  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def of_clients(s: SimpleNamespace) -> list[str]:
         f"/contacts/{s.contact.pk}/", f"/contacts/{s.contact.pk}/edit/", f"/contact-groups/{s.group.pk}/", f"/integrations/{s.integration.pk}/",
         f"/escalation-policies/{s.policy.pk}/", f"/escalation-policies/{s.policy.pk}/edit/", f"/on-call/{s.schedule.pk}/", f"/on-call/{s.schedule.pk}/edit/",
         f"/silences/{s.silence.pk}/", f"/maintenance/{s.window.pk}/", f"/maintenance/{s.window.pk}/edit/", f"/maintenance/requests/{s.request.pk}/", f"/sla/{s.client.pk}/{s.month:%Y-%m}/",
-        f"/probes/{s.probe.pk}/", f"/probes/{s.probe.pk}/network/",
+        f"/probes/{s.probe.pk}/", f"/probes/{s.probe.pk}/network/", f"/clients/{s.client.pk}/export/",
     ]  # fmt: skip
 
 
@@ -234,6 +234,16 @@ def of_readers(s: SimpleNamespace) -> list[str]:
         f"{page}embed/", f"{page}subscribe/", f"{page}preferences/0.wrong/", *(urlsplit(link).path for link in links), "/a/wrong/", unsubscribing.path(s.way.pk, "ana@acme.example"),
         "/u/wrong/", "/login/", "/login/inactive/", "/password/reset/", "/password/reset/done/", "/password/reset/key/done/", "/password/reset/key/0-wrong/",
         urlsplit(s.invitation).path, "/there-is-nothing/",
+    ]  # fmt: skip
+
+
+def each_public_kind(s: SimpleNamespace) -> list[str]:
+    """Of those, one of each kind: a page in its most colourful state, a link that is good, a link that is not."""
+    page = f"/status/{s.page.slug}/"
+    links = [report_links.url_of(s.diagnosis), reader_links.url(s.reader, reader_links.PREFERENCES), approval_links.url(s.run)]  # fmt: skip
+    return [
+        page, "/status/maintenance/", "/status/locked/", f"{page}history/{s.at:%Y-%m}/", f"{page}incidents/{s.publication.pk}/", f"{page}subscribe/",
+        *(urlsplit(link).path for link in links), "/a/wrong/", "/login/", "/password/reset/", urlsplit(s.invitation).path, "/there-is-nothing/",
     ]  # fmt: skip
 
 

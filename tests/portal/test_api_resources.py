@@ -234,6 +234,14 @@ def test_provider_secrets_are_masked_kept_and_removed_by_name():
     assert caller.post("/api/v1/provider-settings", body).status_code == 400
 
 
+def test_what_staff_note_about_a_client_is_not_in_its_audit_log():
+    of = cast.acme()
+    cast.api(cast.make_staff()).patch(f"/api/v1/clients/{of.pk}", {"notes": "Pays late.", "timezone": "Europe/Lisbon"})
+    seen = cast.api(cast.alice()).get(f"/api/v1/audit-log?subject=client:{of.pk}").json()["results"]
+    assert seen and "Lisbon" in str(seen) and "Pays late" not in str(seen)
+    assert "Pays late" in str(cast.api(cast.make_staff()).get("/api/v1/audit-log").json())
+
+
 def test_the_audit_log_is_read_only_and_ones_own():
     cast.site(cast.acme()), cast.site(cast.globex(), "Plant")
     seen = cast.api(cast.mallory()).get("/api/v1/audit-log").json()["results"]

@@ -154,6 +154,15 @@ def test_the_incident_is_updated_in_the_playbooks_name() -> None:
     assert done.after == {"update": row.pk, "status": "identified"}
 
 
+def test_that_it_works_again_was_said_by_a_playbook_not_by_a_person() -> None:
+    about = incident()
+    step, context = update(scene.run(incident=about), status="monitoring")
+    step.do(context)
+    about.refresh_from_db()
+    assert about.mitigated_at is not None
+    assert about.times_known_by["mitigated_at"] == "playbook"
+
+
 def test_a_step_begun_anew_posts_no_second_update() -> None:
     about, count = incident(), None
     step, context = update(scene.run(incident=about))
