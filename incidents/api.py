@@ -15,6 +15,7 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import get_object_or_404
 from rest_framework.mixins import UpdateModelMixin
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
@@ -152,7 +153,7 @@ class Incidents(UpdateModelMixin, Joining):
         if request.method == "DELETE":
             take_back(row, by=self.actor, at=database_now())
             return Response(status=204)
-        if request.method != "GET":
+        if request.method not in SAFE_METHODS:  # a HEAD is a look as well
             said = self._body(UpdateSerializer)
             if said.get("status", row.status) != row.status:
                 raise bad({"status": "The step that an update took stays taken; post another update."})

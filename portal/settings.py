@@ -66,9 +66,9 @@ MIDDLEWARE = [
     "portal.middleware.RequestId",
     "portal.middleware.CallersAddress",
     "portal.middleware.Unavailable",
-    "django.middleware.gzip.GZipMiddleware",  # with a file name of random length, against guessing by size (BREACH)
     "portal.doors.ByWhichName",
     "statuspages.serving.PublicPages",
+    "django.middleware.gzip.GZipMiddleware",  # with a file name of random length, against guessing by size (BREACH)
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

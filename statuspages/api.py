@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
@@ -179,7 +180,7 @@ class StatusPages(TenantViewSet):
         if request.method == "DELETE":
             services.delete_component(row, by=self.actor, at=database_now())
             return Response(status=204)
-        if request.method != "GET":
+        if request.method not in SAFE_METHODS:  # a HEAD is a look as well
             with transaction.atomic():
                 self._component(page, row, self._body(ComponentSerializer, row, partial=True), database_now())
             row = self._part(page.components.select_related("group").prefetch_related("monitors"), component)
@@ -243,7 +244,7 @@ class StatusPages(TenantViewSet):
         page = self.get_object()
         rows = page.works.prefetch_related("components", "updates")
         row = self._part(rows, work)
-        if request.method != "GET":
+        if request.method not in SAFE_METHODS:  # a HEAD is a look as well
             self._work(page, row, self._body(WorkSerializer, row, partial=True))
         return Response(WorkSerializer(self._part(rows, work)).data)
 

@@ -33,7 +33,8 @@ _CODE = "beside the scope each decision asks for a code of that moment (tests/pl
 OTHERWISE = {
     ("api/v1/clients/{pk}", "delete"): "a client is deleted by the MSP alone",
     ("api/v1/clients/{pk}/branding", "patch"): "how the portal looks to a client is the MSP's to say",
-    **{("api/v1/config" + t, m): "configuration as a file is the MSP's" for t, m in (("", "get"), ("/plan", "post"))},
+    ("api/v1/clients/{pk}/branding/prove", "post"): "the same",
+    **{("api/v1/config" + t, m): "configuration as a file is the MSP's" for t, m in (("", "get"), ("", "head"), ("/plan", "post"))},
     **{(f"api/v1/maintenance-requests/{{pk}}/{t}", "post"): "a client asks, the MSP answers" for t in ("accept", "decline")},
     ("api/v1/incidents/{pk}/ungroup", "post"): "a parent of several clients' incidents is the MSP's",
     ("api/v1/playbook-runs/{pk}/approve", "post"): _CODE,
@@ -95,8 +96,10 @@ def expected(route: str, where: str, method: str, who: Who, scopes: frozenset[st
         return LET_IN if ADMINISTER in scopes else REFUSED  # one's own
     if verb not in scopes:
         return f"{REFUSED}|{UNKNOWN}" if owners else REFUSED
-    if (row and who.elsewhere) or (route in STAFFS and who.side != MSP):
+    if row and who.elsewhere:
         return UNKNOWN
+    if route in STAFFS and who.side != MSP:
+        return UNKNOWN if verb in MAY.get(who.role, frozenset()) else f"{UNKNOWN}|{REFUSED}"
     if not row and verb == READ and not owners:
         return LET_IN  # a list of what is seen
     if verb in MAY.get(who.role, frozenset()):

@@ -220,7 +220,7 @@ ROUTES: dict[str, Callable[[], dict[str, Any]]] = {
     **{f"clients/{{pk}}/{tail}/": lambda: {"pk": cast.acme().pk} for tail in ("delete", "export", "export/file")},
     **{
         f"api/v1/clients/{{pk}}/{tail}": lambda: {"pk": _exported().client_id}
-        for tail in ("export", "export/file", "branding", "report-recipients")
+        for tail in ("export", "export/file", "branding", "branding/prove", "report-recipients")
     },
     **{f"api/v1/trash/{{pk}}{tail}": lambda: {"pk": _thrown_away().pk} for tail in ("", "/put-back")},
     **{f"trash/{{pk}}/{tail}/": lambda: {"pk": _thrown_away().pk} for tail in ("put-back", "purge")},

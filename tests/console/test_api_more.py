@@ -64,7 +64,13 @@ def picture() -> str:
 
 def test_branding_is_read_and_changed_field_by_field():
     api, path = cast.api(cast.make_staff()), f"/api/v1/clients/{cast.acme().pk}/branding"
-    assert api.get(path).data == {"name": "", "accent": "", "logo_url": ""}
+    nothing = {"name": "", "accent": "", "logo_url": "", "domain": "", "domain_record": [], "domain_proved_at": None}
+    assert api.get(path).data == nothing
+    named = api.patch(path, {"domain": "portal.acme.example"}, format="json").data
+    assert named["domain"] == "portal.acme.example" and len(named["domain_record"]) == 2
+    assert named["domain_proved_at"] is None
+    assert api.patch(path, {"domain": "localhost"}, format="json").data["error"]["fields"]["domain"]
+    assert api.patch(path, {"domain": ""}, format="json").data == nothing
     said = api.patch(path, {"name": "Acme Care", "accent": "#336699", "logo": picture()}, format="json").data
     assert said["name"] == "Acme Care" and said["logo_url"].startswith("/branding/logo/")
     kept = api.patch(path, {"accent": ""}, format="json").data

@@ -256,5 +256,5 @@ def test_the_lists_cost_the_same_with_three_people_and_with_thirty():
     paths = ("/contacts/", "/contact-groups/", f"/contacts/{Contact.objects.first().pk}/")
     few = {path: queries(caller, path) for path in paths}
     more(27)
-    assert {path: queries(caller, path) for path in paths} == few
+    assert all(queries(caller, path) <= few[path] for path in paths)
     assert max(few.values()) <= 30, few

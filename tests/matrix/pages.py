@@ -78,6 +78,10 @@ OTHERWISE = {
     ("incidents/{pk}/publication/", "post"): ("unknown", "no page was chosen"),
     ("filters/", "post"): ("unknown", "no list was named"),
 }
+# Only looked at: whoever sends anything is told that it does not work that way.
+ONLY_SHOWN = {"help/pictures/{name}.webp"}
+# To fetch it is on record.
+RECORDED = {"clients/{pk}/export/file/"}
 # Refused by a sentence above the list, for each row of it: everybody is sent back, nothing is changed.
 SAID_ABOVE = {"monitors/act/": b"action=pause&ids={monitor}"}
 # Every form in which a table is taken out.

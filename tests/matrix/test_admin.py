@@ -95,7 +95,7 @@ def test_every_desk_answers_each_of_our_roles_as_it_should(stage):
 # --- From outside -----------------------------------------------------------------------------------------------------------
 OF_A_MODEL = re.compile(r"admin/\w+/\w+/(add/|\{\w+\}/((change|delete|history)/)?)?")
 # Of the whole desk: its front page, an app's list, words for scripts, choices of a field, the way to a row's own page.
-OF_THE_DESK = ("", "{app_label}/", "jsi18n/", "autocomplete/", "r/{content_type_id}/{object_id}/", "password_change/", "password_change/done/")  # fmt: skip
+OF_THE_DESK = ("", "{app_label}/", "jsi18n/", "autocomplete/", "r/{content_type_id}/{object_id}/", "password_change/")  # fmt: skip
 OPEN = ("login/", "logout/")  # they lead to the portal's own
 
 

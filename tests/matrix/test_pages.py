@@ -40,7 +40,7 @@ def expected(text: str, method: str, who: Who) -> tuple[str, bool]:
     look, send = pages.PAGES[text]
     lock: Lock = send if method == "post" else look
     answer = lock.answer(who, row=of_acme(text))
-    may_write = method == "post" and answer == LET_IN
+    may_write = (method == "post" or text in pages.RECORDED) and answer == LET_IN
     if text in pages.SAID_ABOVE and method == "post" and who.make:
         return LET_IN, lock.answer(who, row=True) == LET_IN
     if answer == LET_IN and (text, method) in pages.OTHERWISE:
@@ -51,7 +51,7 @@ def expected(text: str, method: str, who: Who) -> tuple[str, bool]:
 def ask(stage: Stage, tally: Tally, text: str, method: str, who: Who) -> asking.Said:
     body = pages.SAID_ABOVE.get(text, b"").replace(b"{monitor}", b"%d" % stage.monitor) if method == "post" else b""
     said = stage.callers[who].ask(method, stage.where(text), body)
-    if method in NO_PAGE_TAKES:
+    if method in NO_PAGE_TAKES or (method == "post" and text in pages.ONLY_SHOWN):
         tally.note(text, f"{method} {text} by {who.name}", NOT_THAT_WAY, said)
     else:
         answer, may_write = expected(text, method, who)
