@@ -93,6 +93,8 @@ from portal.clock import database_now
 from portal.residents import WORKER_ID
 from monitors.diagnosis import batteries
 from monitors.models import Probe
+print("ready", flush=True)
+sys.stdin.readline()
 taken = batteries.claim([Probe.objects.get(slug="local").pk], database_now(), WORKER_ID)
 print(len(taken), WORKER_ID, flush=True)
 time.sleep(60)
@@ -101,12 +103,16 @@ time.sleep(60)
 
 def test_whoever_is_killed_while_measuring_holds_up_no_verdict():
     m: Monitor = cases.web()
-    cases.fails(m)
-    d = cases.the(m)
     command = [sys.executable, "-c", KILLED, str(connection.settings_dict["NAME"])]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()})
+    env = os.environ | {"PYTHONPATH": os.getcwd()}
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
     try:
-        assert child.stdout is not None
+        assert child.stdout is not None and child.stdin is not None
+        assert child.stdout.readline() == "ready\n"  # a slow start must not eat the time that there is to measure
+        cases.fails(m)
+        d = cases.the(m)
+        child.stdin.write("now\n")
+        child.stdin.flush()
         count, worker = child.stdout.readline().split()
         assert count == "1"
         os.kill(child.pid, signal.SIGKILL)
