@@ -45,7 +45,9 @@ def probe_list(request: HttpRequest) -> HttpResponse:
     elif wish.get("client"):
         rows = rows.filter(client=visit.whole(wish["client"]) or 0)
     if text := wish.get("q", "").strip()[:200]:
-        rows = rows.filter(Q(name__icontains=text) | Q(network__icontains=text))
+        # Of a region a client's people know the name alone: its network must not be told by what finds it.
+        known = Q() if viewer.msp_role else Q(client__isnull=False)
+        rows = rows.filter(Q(name__icontains=text) | Q(network__icontains=text) & known)
     found = [shown(probe, viewer, at) for probe in rows]
     wanted = wish.get("health", "")
     if wanted:

@@ -109,3 +109,11 @@ def test_of_very_many_monitors_an_incident_offers_those_that_are_not_well_and_th
 def test_pages_are_packed_for_browsers_that_can_unpack_them(staff: Browser) -> None:
     assert staff.get("/help/", headers={"accept-encoding": "gzip"}).headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in staff.get("/help/").headers
+
+
+def test_a_client_does_not_learn_a_regions_network_by_looking_for_it(staff: Browser) -> None:
+    Probe.objects.create(name="Oslo", slug="oslo", network="AS64500")
+    client = Browser()
+    client.force_login(cast.viewer())
+    assert "Oslo" in text(client.get("/probes/?q=osl")) and "Oslo" not in text(client.get("/probes/?q=AS64500"))
+    assert "Oslo" in text(staff.get("/probes/?q=AS64500"))
