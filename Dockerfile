@@ -1,5 +1,6 @@
 # One image for every part; `compose.yaml` says which part runs where.
-FROM python:3.11-slim
+# Debian 13: its PostgreSQL client must not be older than the server that it dumps.
+FROM python:3.11-slim-trixie
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data HOST=0.0.0.0
 WORKDIR /app
 # pg_dump and pg_restore, for `backup` and `restore`.

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
-from monitors import blindness, ingest, remote
+from monitors import batches, blindness, ingest, remote
 from monitors.models import Probe
 from monitors.probe import identity
 from monitors.probe.clock import micros
@@ -158,12 +158,12 @@ def work(request: HttpRequest, probe: Probe, asked: Request) -> HttpResponse:
     return answer
 
 
-@_view("POST", ingest.MOST_WIRE)
+@_view("POST", batches.MOST_WIRE)
 def results(request: HttpRequest, probe: Probe, asked: Request) -> HttpResponse:
     """A batch of results."""
     caller = remote.recognise(probe, asked, database_now())
-    plain = ingest.unpack(asked.body, request.headers.get("Content-Encoding", ""))
-    batch = ingest.read(plain, caller.at)
+    plain = batches.unpack(asked.body, request.headers.get("Content-Encoding", ""))
+    batch = batches.read(plain, caller.at)
     blindness.hear(caller, batch.blind)  # before its results are looked at: what it saw blind pages nobody
     taken = ingest.take(caller, batch)
     if caller.probe.blind_since is not None and not batch.blind:

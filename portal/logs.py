@@ -33,6 +33,14 @@ def on_one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)  # fmt: skip
 
 
+class WithoutTrace(logging.Filter):
+    """For loggers whose traces say nothing of us: anybody can ask for a strange host, and one line tells it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 

@@ -284,6 +284,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "portal.logs.JsonFormatter"}, "plain": {"()": "portal.logs.PlainFormatter"}},
+    "filters": {"without_trace": {"()": "portal.logs.WithoutTrace"}},
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": env.choice("LOG_FORMAT", ("json", "plain"), "plain")}
     },
@@ -292,6 +293,7 @@ LOGGING = {
         "watchkeeper": {"level": env.text("LOG_LEVEL", "INFO").upper()},
         # It warns at each request that waits for a thread, when there is least time for it.
         "waitress.queue": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "WARNING", "filters": ["without_trace"]},
         # At DEBUG they write down what is sent and to which path: keys of channels.
         "apprise": {"level": "INFO"},
         "urllib3": {"level": "INFO"},

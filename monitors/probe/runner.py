@@ -202,7 +202,7 @@ class Runner(threading.Thread):
 
 
 def row_text(watch: Watch, outcome: Outcome, at: datetime, blind: bool, fresh: bool) -> str:
-    """A result as it is delivered, without its number: a JSON list, in the order that `monitors.ingest` reads."""
+    """A result as it is delivered, without its number: a JSON list, in the order that `monitors.batches` reads."""
     more: dict[str, Any] = {}
     if blind:
         more["blind"] = True

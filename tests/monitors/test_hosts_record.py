@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alerts.models import Alert, Trigger
-from monitors import container_findings, evaluate, findings, host_findings, ingest, partitions, prober, services, store
+from monitors import batches, container_findings, evaluate, findings, host_findings, partitions, prober, services, store
 from monitors.checks import container as container_check
 from monitors.checks.base import Outcome, Status
 from monitors.engine import View
@@ -458,7 +458,7 @@ def test_what_a_remote_probe_brings_arrives_whole(at):
         "host": {"values": WELL | {"cpu_percent": 99.0}, "facts": {"name": "far-1"}, "services": {"nginx": "active"}},
         "containers": {"list": [box(labels={"severity": "info"}, log="one\ntwo", state="exited", exit_code=3, finished_at=at.isoformat())], "cut": False},
     }  # fmt: skip
-    taken = ingest._facts(json.loads(json.dumps(sent)))
+    taken = batches.facts(json.loads(json.dumps(sent)))
     findings.note([done(m, at, {"host": taken["host"]}), done(boxes, at, {"containers": taken["containers"]})])
     assert Host.objects.get(monitor=m).facts["services"] == {"nginx": "active"}
     assert Container.objects.get().last_log == "one\ntwo"

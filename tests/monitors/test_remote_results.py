@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.models import Alert
-from monitors import blindness, evaluate, ingest, partitions, remote, services, store
+from monitors import batches, blindness, evaluate, ingest, partitions, remote, services, store
 from monitors.models import Certificate, FailureBody, Monitor, Probe, ProbeState, Result
 from monitors.probe.clock import micros
 from monitors.remote import Denied
@@ -280,7 +280,7 @@ def test_numbers_must_rise_and_a_batch_is_bounded(berlin, speaker):
     first, second = speaker.row(m.pk, 1, database_now()), speaker.row(m.pk, 1, database_now())
     assert speaker.post([second, first]).status_code == 400
     assert (
-        speaker.post([speaker.row(m.pk, 1, database_now()) for _ in range(ingest.MOST_RESULTS + 1)]).status_code == 413
+        speaker.post([speaker.row(m.pk, 1, database_now()) for _ in range(batches.MOST_RESULTS + 1)]).status_code == 413
     )
 
 
@@ -445,11 +445,11 @@ def test_whatever_stands_in_a_body_is_read_or_refused(anything):
         {"results": [anything], "health": anything, "blind": anything, "anchors_ok_us": anything},
     ):
         try:
-            batch = ingest.read(json.dumps(body).encode(), at)
+            batch = batches.read(json.dumps(body).encode(), at)
         except Denied as refusal:
             assert refusal.status in (400, 413)
         else:
-            assert all(isinstance(r, ingest.Row) for r in batch.rows)
+            assert all(isinstance(r, batches.Row) for r in batch.rows)
 
 
 @given(
@@ -476,8 +476,8 @@ def test_a_row_with_one_strange_value_is_whole_or_nothing(place, value):
     raw = [1, 7, micros(at), 3, None, 1.5, None, 3.0, 12.25, None, 200, "connect", "refused", 1, None]
     raw[place] = value
     try:
-        (row,) = ingest.read(json.dumps({"results": [raw]}).encode(), at).rows
+        (row,) = batches.read(json.dumps({"results": [raw]}).encode(), at).rows
     except Denied:
         return
-    assert 0 <= row.status <= 3 and row.at <= at + ingest.AHEAD and len(row.message) <= 300
-    json.dumps(ingest._facts(row.more)).encode()
+    assert 0 <= row.status <= 3 and row.at <= at + batches.AHEAD and len(row.message) <= 300
+    json.dumps(batches.facts(row.more)).encode()

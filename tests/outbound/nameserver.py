@@ -20,10 +20,11 @@ FAILURES = {"nxdomain": dns.rcode.NXDOMAIN, "servfail": dns.rcode.SERVFAIL, "ref
 
 @dataclass
 class NameServer(asyncio.DatagramProtocol):
-    """``names``: name → addresses, or one of FAILURES, or SILENT; ``turns``: name → one list per question, in turn."""
+    """``names``: name → addresses, or one of FAILURES, or SILENT; ``turns``: name → one list per question, in turn; ``aliases``: name → the name it is a CNAME of."""
 
     names: dict[str, list[str] | str] = field(default_factory=dict)
     turns: dict[str, list[list[str]]] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     ttl: int = 30
     silent_for_ipv6: bool = False
     asked: Counter[str] = field(default_factory=Counter)
@@ -51,18 +52,21 @@ class NameServer(asyncio.DatagramProtocol):
         ipv6 = question.rdtype == dns.rdatatype.AAAA
         if not ipv6:
             self.asked[name] += 1
+        response = dns.message.make_response(query)
+        while name in self.aliases:
+            owner, name = name, self.aliases[name]
+            response.answer.append(dns.rrset.from_text(f"{owner}.", self.ttl, "IN", "CNAME", f"{name}."))
         answer = self.names.get(name, "nxdomain")
         if name in self.turns and not ipv6:
             turns = self.turns[name]
             answer = turns.pop(0) if len(turns) > 1 else turns[0]
         if answer == SILENT or (ipv6 and self.silent_for_ipv6):
             return
-        response = dns.message.make_response(query)
         if isinstance(answer, str):
             response.set_rcode(FAILURES[answer])
         else:
             fitting = [address for address in answer if (":" in address) == ipv6]
             if fitting:
                 kind = "AAAA" if ipv6 else "A"
-                response.answer.append(dns.rrset.from_text_list(question.name, self.ttl, "IN", kind, fitting))
+                response.answer.append(dns.rrset.from_text_list(f"{name}.", self.ttl, "IN", kind, fitting))
         self._transport.sendto(response.to_wire(), addr)

@@ -60,6 +60,7 @@ def migrate(url: str, folder: Path, environment: Mapping[str, str]) -> None:
 def _made_once(name: str) -> Iterator[Path]:
     """The folder, and nobody else making the same in it meanwhile."""
     folder = Path(os.environ[GROUND])
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder

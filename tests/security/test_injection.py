@@ -128,6 +128,13 @@ def test_nobody_writes_a_line_of_his_own_into_the_log(sign: str, error: bool) ->
     assert not [line for line in plain.splitlines() if line.startswith("12:00:00")]
 
 
+@pytest.mark.django_db
+def test_a_strange_host_is_one_line_in_the_log(client, caplog) -> None:
+    assert client.get("/login/", HTTP_HOST="strange.example").status_code == 400
+    (said,) = (r for r in caplog.records if "strange.example" in r.getMessage())
+    assert "\n" not in PlainFormatter().format(said)
+
+
 def test_what_people_write_stays_readable_in_the_log() -> None:
     assert "Müller’s shop 東京" in PlainFormatter().format(record("Müller’s shop 東京"))
     assert "Müller’s shop 東京" in JsonFormatter().format(record("Müller’s shop 東京"))

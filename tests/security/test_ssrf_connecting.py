@@ -42,7 +42,7 @@ from tests.security.sinks import CHANNELS, HOST, MONITORS, STEPS, URL, given
 
 pytestmark = pytest.mark.once
 WORLD = "127.0.0.2"
-HOME, MIXED, TURNING = "home.example", "mixed.example", "turning.example"
+HOME, MIXED, TURNING, ALIAS = "home.example", "mixed.example", "turning.example", "alias.example"
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +51,8 @@ def only_the_world_may_be_reached(settings, monkeypatch):
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
-        """The system's resolver, which blocking code asks: two of our names lead home."""
-        return look_up({HOME: "127.0.0.1", MIXED: "127.0.0.1"}.get(host, host), *more, **named)
+        """The system's resolver, which blocking code asks: three of our names lead home."""
+        return look_up({HOME: "127.0.0.1", MIXED: "127.0.0.1", ALIAS: "127.0.0.1"}.get(host, host), *more, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
@@ -65,16 +65,17 @@ def bird() -> Iterator[canary.Canary]:
 
 def names() -> NameServer:
     return NameServer(
-        {HOME: ["127.0.0.1", "::1"], MIXED: [WORLD, "127.0.0.1"]}, turns={TURNING: [[WORLD], ["127.0.0.1"]]}, ttl=0
-    )
+        {HOME: ["127.0.0.1", "::1"], MIXED: [WORLD, "127.0.0.1"]}, turns={TURNING: [[WORLD], ["127.0.0.1"]]}, ttl=0,
+        aliases={ALIAS: "cdn.example", "cdn.example": "edge.example", "edge.example": HOME},
+    )  # fmt: skip
 
 
 def wrongs(form: str, port: int, good: str) -> list[str]:
-    """What might stand in a setting although nothing would take it today: home by its address, and by its name."""
-    places = [f"127.0.0.1:{port}", f"[::1]:{port}", f"{HOME}:{port}", f"{MIXED}:{port}"]
+    """What might stand in a setting although nothing would take it today: home by its address, by its name, and by a chain of aliases."""
+    places = [f"127.0.0.1:{port}", f"[::1]:{port}", *(f"{name}:{port}" for name in (HOME, MIXED, ALIAS))]
     if form == URL:
         return [instead(good, place) for place in places]
-    return ["127.0.0.1", "::1", HOME, MIXED] if form == HOST else places
+    return ["127.0.0.1", "::1", HOME, MIXED, ALIAS] if form == HOST else places
 
 
 def with_engine(story: Callable[[HttpEngine, Resolver], Awaitable[Any]]) -> Any:
@@ -165,7 +166,7 @@ def test_no_redirect_leads_there(status: int, bird: canary.Canary) -> None:
     async def story(engine: HttpEngine, resolver: Resolver) -> list[Outcome]:
         found = []
         async with Hostile(host=WORLD) as world:
-            for aim in (*bird.urls, f"http://{HOME}:{bird.port}/", f"//{MIXED}:{bird.port}/", f"http://2130706433:{bird.port}/"):  # fmt: skip
+            for aim in (*bird.urls, f"http://{HOME}:{bird.port}/", f"//{MIXED}:{bird.port}/", f"http://{ALIAS}:{bird.port}/", f"http://2130706433:{bird.port}/"):  # fmt: skip
                 world.location = aim
                 for kind, config in (
                     ("http", {"url": f"{world.base}/redirect/{status}", "method": "POST" if status == 307 else "GET"}),
@@ -205,7 +206,7 @@ def test_the_probe_program_opens_no_more_than_its_order(bird: canary.Canary) -> 
     limits = {"interval": 60, "timeout": 15.0, "confirmation_count": 1, "confirmation_seconds": 0, "recovery_count": 1, "recovery_seconds": 0}  # fmt: skip
     order = {"id": 1, "kind": "tcp", "config": {"host": "127.0.0.1", "port": bird.port}, "private": True, "degraded_latency_ms": None, "degraded_loss_percent": None, **limits}  # fmt: skip
     assert set(probe_plan.LIMITS) == limits.keys()
-    for host in ("127.0.0.1", "::1", HOME, "169.254.169.254", "100.64.0.1"):
+    for host in ("127.0.0.1", "::1", HOME, ALIAS, "169.254.169.254", "100.64.0.1"):
         plan = probe_plan.plan_of({**order, "config": {"host": host, "port": bird.port}})
         assert plan.fault == "" and plan.reach.private
         assert checked("tcp", {"host": host, "port": bird.port}, plan.reach).error_class == "blocked"
@@ -219,7 +220,7 @@ def test_no_step_is_carried_out_there(kind: str, field: str, bird: canary.Canary
     of, (form, good) = scene.run(), STEPS[kind, field]
     context = scene.context(of, kind)
     for wrong in wrongs(form, bird.port, good or scene.example(kind)[field]):
-        if field != "server" and (HOME in wrong or MIXED in wrong):
+        if field != "server" and any(name in wrong for name in (HOME, MIXED, ALIAS)):
             continue  # the engine asks the machine's own name servers: not in a test
         config, secrets = steps.split(kind, given(kind, field, scene.example(kind), wrong))
         with pytest.raises(NotDone, match="Blocked"):
