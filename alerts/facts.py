@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
@@ -80,8 +81,22 @@ class Around:
         return f"{alert.parent} is down too" if alert.hold_reason == "explained_by_parent" else alert.hold_reason
 
 
-def around(alerts: Sequence[Alert]) -> Around:
-    """Load what a list of alerts needs: a constant number of queries."""
+def named(alerts: Sequence[Alert]) -> Around:
+    """Around without what could hold them or where they could go: enough to ask which filters they pass."""
+    return Around(names_of(alerts), [], {}, {}, (), set())
+
+
+def names_of(alerts: Sequence[Alert]) -> Names:
+    """Clients, sites and services of these alerts."""
+    return Names(
+        Client.objects.in_bulk({a.client_id for a in alerts if a.client_id}),
+        Site.objects.in_bulk({a.site_id for a in alerts if a.site_id}),
+        Service.objects.in_bulk({a.service_id for a in alerts if a.service_id}),
+    )
+
+
+def around(alerts: Sequence[Alert], *, triggers: bool = True) -> Around:
+    """Load what a list of alerts needs: a constant number of queries. Without `triggers` it knows no rules: escalation has its own."""
     parents = {a.parent for a in alerts if a.parent}
     rows = (
         Alert.objects.filter(resolved_at=None, entity_id__in={p.partition(":")[2] for p in parents}, condition="health")
@@ -95,18 +110,15 @@ def around(alerts: Sequence[Alert]) -> Around:
         lasting &= Q(ends_at=None) | Q(ends_at__gt=since) | ~Q(recurrence="")
     maintenance = tuple(MaintenanceWindow.objects.filter(lasting).order_by("id"))
     held = {a.entity_id for a in alerts if a.hold_reason and a.condition == "health"}
-    every = list(
-        Channel.objects.only(
-            "id", "client_id", "type", "enabled", "group_window_seconds", "rate_per_minute", "monthly_quota"
+    # Rows, not models: there may be thousands, and each is only looked at.
+    every: list[Any] = list(
+        Channel.objects.values_list(
+            "pk", "client_id", "type", "enabled", "group_window_seconds", "rate_per_minute", "monthly_quota", named=True
         )
     )
     return Around(
-        names=Names(
-            Client.objects.in_bulk({a.client_id for a in alerts if a.client_id}),
-            Site.objects.in_bulk({a.site_id for a in alerts if a.site_id}),
-            Service.objects.in_bulk({a.service_id for a in alerts if a.service_id}),
-        ),
-        rules=rules({a.client_id for a in alerts}),
+        names=names_of(alerts),
+        rules=rules({a.client_id for a in alerts}) if triggers else [],
         usable={c.pk: obstacle(c) for c in every},
         windows={c.pk: limits.window(c) for c in every},
         silences=tuple(Silence.objects.filter(lasting).order_by("id")),

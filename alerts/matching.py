@@ -38,9 +38,9 @@ def recent(viewer: Viewer, at: datetime) -> Recent:
     """The alerts of the last seven days, in a constant number of queries."""
     since = at - WEEK
     rows = Alert.objects.for_user(viewer).filter(created_at__gte=since).select_related("client")
-    alerts = list(rows.order_by("-pk")[: MOST + 1])
+    alerts = list(rows.defer("message", "verdict", "evidence", "links", "correlation").order_by("-pk")[: MOST + 1])
     kept = alerts[:MOST]
-    around = facts.around(kept)
+    around = facts.named(kept)
     return Recent([(a, around.of(a, a.created_at)) for a in kept], since, len(alerts) > MOST)
 
 

@@ -162,7 +162,7 @@ def ahead(runs: Iterable[Run], alerts: Mapping[int, Alert], at: datetime) -> dic
     climbing = [r for r in runs if r.status == Run.Status.ACTIVE and r.next_action_at and r.alert_id in alerts]
     if not climbing:
         return {}
-    around = facts.around(list({r.alert_id: alerts[r.alert_id] for r in climbing}.values()))
+    around = facts.around(list({r.alert_id: alerts[r.alert_id] for r in climbing}.values()), triggers=False)
     places = {r.pk: escalating.climb_of(r).place(r.step) for r in climbing}
     over = {r.pk for r in climbing if r.step >= escalating.climb_of(r).steps}
     levels = {r.pk: r.snapshot["levels"][-1 if r.pk in over else places[r.pk][1]] for r in climbing}

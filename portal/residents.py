@@ -7,7 +7,6 @@ that a dead beat or broker delays things by a second and stops nothing.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import secrets
@@ -19,7 +18,7 @@ from datetime import datetime, timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from portal import bells, slots
+from portal import bells, longlived, slots
 from portal.clock import database_now
 from portal.models import Worker
 
@@ -203,11 +202,7 @@ def start(queues: set[str]) -> list[Resident]:
     """Start the residents of these queues in this process."""
     if _running:
         return _running
-    # What was loaded so far lives as long as the process: the collector need not walk it again and again. With its
-    # usual thresholds it took a third of a busy prober's time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    longlived.set_aside()  # with its usual thresholds the collector took a third of a busy prober's time
     _running.append(Housekeeper(",".join(sorted(queues))))
     _running.extend(factory() for queue, factory in _factories if queue in queues)
     for resident in _running:

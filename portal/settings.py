@@ -101,7 +101,7 @@ TEMPLATES = [
                 "portal.shell.context",
                 "portal.door_sign_in.face",
             ],
-            "builtins": ["portal.templatetags.face"],
+            "builtins": ["portal.templatetags.face", "portal.templatetags.parts"],
         },
     }
 ]

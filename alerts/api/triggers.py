@@ -14,7 +14,7 @@ from rest_framework.serializers import BaseSerializer
 
 from alerts import matching, services
 from alerts.api.alerts import AlertSerializer
-from alerts.models import Channel, Trigger
+from alerts.models import Alert, Channel, Trigger
 from portal.api.base import TenantViewSet
 from portal.api.filters import IdFilter
 from portal.api.serializers import OwnRow, TenantSerializer
@@ -103,10 +103,6 @@ class Triggers(TenantViewSet):
         said.is_valid(raise_exception=True)
         seen = matching.recent(self.viewer, database_now())
         wanted = seen.wanted_by(matching.trial(said.validated_data))
-        body = {
-            "matched": len(wanted),
-            "looked_at": len(seen.alerts),
-            "since": seen.since,
-            "alerts": wanted[: matching.SHOWN],
-        }
+        shown = Alert.objects.filter(pk__in=[a.pk for a in wanted[: matching.SHOWN]]).order_by("-pk")
+        body = {"matched": len(wanted), "looked_at": len(seen.alerts), "since": seen.since, "alerts": shown}
         return Response(MatchSerializer(body).data)

@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -38,12 +39,13 @@ def contact_list(request: HttpRequest) -> HttpResponse:
     """`/contacts/?client=3&q=ana`"""
     viewer, wish = viewer_of(request), request.GET
     rows = filtered(Contact.objects.for_user(viewer), wish)
-    people = list(with_ways(rows).order_by("client__name", "name", "pk")[:MOST])
+    page = Paginator(with_ways(rows).order_by("client__name", "name", "pk"), visit.PAGE).get_page(wish.get("page"))
+    people = list(page.object_list)
     named = naming(people, viewer, database_now())
     filters = {k: v for k, v in wish.items() if k in ("client", "q") and v}
     context = {
         "rows": [{"contact": c, "ways": c.ways.all(), "named": named[c.pk]} for c in people],
-        "get": wish, "filters": filters, "many": bool(filters) or len(people) > MANY, "may_add": visit.may_any(request, WRITE),
+        "get": wish, "filters": filters, "many": bool(filters) or page.paginator.count > MANY, "page": page, "may_add": visit.may_any(request, WRITE),
         "clients": list(Client.objects.for_user(viewer).only("pk", "name")[:MOST]),
     }  # fmt: skip
     return visit.show(request, "console/contacts.html", context)

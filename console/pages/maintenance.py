@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -46,7 +47,8 @@ def window_list(request: HttpRequest) -> HttpResponse:
     shown = [p for p in pictures if p["state"] in wanted]
     if not past:
         shown.sort(key=lambda p: (p["state"] != "active", p["span"][0] if p["span"] else at))
-    context = {"rows": shown, "past": past, "may_add": visit.may_any(request, WRITE)}
+    page = Paginator(shown, visit.PAGE).get_page(request.GET.get("page"))
+    context = {"rows": page.object_list, "page": page, "past": past, "may_add": visit.may_any(request, WRITE)}
     context |= maintenance_requests.panel(request, at) if not past else {}
     return visit.show(request, "console/maintenance_list.html", context)
 

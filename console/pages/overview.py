@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, IntegerField, Value, When
+from django.db.models import Case, Count, IntegerField, Max, Q, Value, When
 from django.http import HttpRequest, HttpResponse
 
 from alerts import escalating, outlook
@@ -229,20 +229,17 @@ def probes(viewer: Viewer, at: datetime) -> dict[str, Any]:
 
 def last_hour(viewer: Viewer, at: datetime) -> dict[str, Any]:
     """What became of the last hour's deliveries, of the newest 2,000 at most: a storm must not make this page slow."""
-    rows = Delivery.objects.for_user(viewer).order_by("-pk").values_list("state", "attempt", "created_at")[:RECENT]
-    states: Counter[str] = Counter()
-    retrying: tuple[int, int] | None = None
-    for state, attempt, created_at in rows:
-        if created_at < at - timedelta(hours=1):
-            break
-        states[state] += 1
-        if state in ("pending", "sending") and attempt and retrying is None:
-            retrying = (min(attempt + 1, len(LADDER)), len(LADDER))
+    newest = Delivery.objects.for_user(viewer).order_by("-pk")[:RECENT]
+    late = Q(created_at__gte=at - timedelta(hours=1))
+    of = {f"n_{state}": Count("pk", filter=late & Q(state=state)) for state in Delivery.State.values}
+    again = Max("attempt", filter=late & Q(state__in=("pending", "sending"), attempt__gt=0))
+    seen = newest.aggregate(again=again, **of)
+    counts = {state: seen[f"n_{state}"] for state in Delivery.State.values if seen[f"n_{state}"]}
     return {
-        "all": sum(states.values()),
-        "states": dict(states),
-        "retry": retrying,
-        "cut": sum(states.values()) == RECENT,
+        "all": sum(counts.values()),
+        "states": counts,
+        "retry": (min(seen["again"] + 1, len(LADDER)), len(LADDER)) if seen["again"] else None,
+        "cut": sum(counts.values()) == RECENT,
     }
 
 

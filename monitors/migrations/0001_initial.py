@@ -439,7 +439,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=['period', 'start'], name='rollup_start'),
                 ],
                 'constraints': [
-                    models.UniqueConstraint(fields=('monitor', 'probe', 'period', 'start'), name='one_rollup_per_period'),
+                    models.UniqueConstraint(fields=('monitor', 'period', 'start', 'probe'), name='one_rollup_per_period'),
                 ],
             },
         ),

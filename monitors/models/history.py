@@ -101,7 +101,7 @@ class Rollup(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["monitor", "probe", "period", "start"], name="one_rollup_per_period")
+            models.UniqueConstraint(fields=["monitor", "period", "start", "probe"], name="one_rollup_per_period")
         ]
         indexes = [models.Index(fields=["period", "start"], name="rollup_start")]
 

@@ -12,11 +12,10 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.template.loader import render_to_string
-from django.utils.safestring import mark_safe
 
 from portal.clock import database_now
 from portal.errors import Refused
+from portal.templatetags import parts
 
 
 class Capped(Paginator):
@@ -57,25 +56,24 @@ class WhenAt(When):
     field = "at"
 
 
-# Our own templates escape what they are given; what they give is markup.
 def shape(state: str) -> str:
     """One of the seven states as shape, word and colour."""
-    return mark_safe(render_to_string("components/status.html", {"state": state}).strip())
+    return parts.component("status", state=state)
 
 
 def badge(state: str) -> str:
     """Any other state word."""
-    return mark_safe(render_to_string("components/badge.html", {"state": state}).strip())
+    return parts.component("badge", state=state)
 
 
 def severity(word: str) -> str:
     """A severity; critical is solid."""
-    return mark_safe(render_to_string("components/severity.html", {"severity": word}).strip())
+    return parts.component("severity", severity=word)
 
 
 def moment(at: datetime | None) -> str:
     """A time as people say it, exact on hover."""
-    return mark_safe(render_to_string("components/time.html", {"at": at}).strip())
+    return parts.moment(at)
 
 
 def state_column(field: str, description: str, draw: Callable[[str], str] = badge) -> Any:

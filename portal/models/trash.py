@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.sql import Query
 
 from portal.tenancy import TenantManager, TenantQuerySet
+
+
+@cache
+def _kept(model: type[models.Model]) -> Query:
+    return models.QuerySet(model).filter(deleted_at=None).query
 
 
 class KeptManager(TenantManager):
     """Leaves out what is in the trash. Only `portal.trash` looks past it, by the model's `_base_manager`."""
 
     def get_queryset(self) -> TenantQuerySet[Any]:
-        return super().get_queryset().filter(deleted_at=None)
+        rows = super().get_queryset()
+        rows.query = _kept(
+            self.model
+        ).clone()  # asked for once a row and list by prefetching: the filter is not built anew
+        return rows
 
 
 class Trashable(models.Model):

@@ -180,13 +180,13 @@ def test_many_monitors_cost_as_many_queries_as_three(django_assert_num_queries):
     rolled(NOW)
     for some in (rows[:3], rows):
         ids = [m.pk for m in some]
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(4):
             assert len(history.uptimes(ids, NOW)) == len(some)
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(4):
             history.bars(ids, NOW)
         with django_assert_num_queries(1):
             history.latest(ids)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(4):
         history.load(rows[0], "90d", NOW).points()
 
 
