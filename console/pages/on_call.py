@@ -33,7 +33,6 @@ from portal.tenancy import WRITE, viewer_of
 
 AHEAD = timedelta(weeks=4)
 MOST_GAPS = 5
-MOMENT = timedelta(minutes=1)
 
 
 # --- All schedules ----------------------------------------------------------------------------------------------------
@@ -63,8 +62,7 @@ def on_call(request: HttpRequest) -> HttpResponse:
 
 def deserted(schedules: QuerySet[OnCallSchedule], at: datetime) -> int:
     """How many of these have nobody right now, on whichever page of the list they are."""
-    soon = at + MOMENT
-    return sum(plan.timeline(at, soon)[0].contact is None for plan in oncall.plans(schedules, at, soon).values())
+    return sum(plan.who(at) is None for plan in oncall.plans(schedules, at, at).values())
 
 
 def names(shifts: Iterable[Shift]) -> dict[int, Contact]:

@@ -24,7 +24,7 @@ from portal.mail import installation_server, stored_settings
 from portal.models import Worker
 from portal.tenancy import ACK, WRITE, Viewer, viewer_of
 
-MOST, MOST_UNANSWERED, MOST_CLIENTS = 30, 10, 30
+MOST, MOST_UNANSWERED, MOST_CLIENTS = 25, 10, 25
 RECENT = 2000
 # Worst first. What the seven states call an alert of this severity.
 WORST = Case(

@@ -51,7 +51,9 @@ def test_every_model_has_a_desk_but_results():
     assert strangers == {"django_celery_beat.PeriodicTask"}
 
 
-@pytest.mark.parametrize("who", ["make_owner", "make_staff", "make_auditor"])
+@pytest.mark.parametrize(
+    "who", ["make_owner", *(pytest.param(w, marks=pytest.mark.soak) for w in ("make_staff", "make_auditor"))]
+)
 def test_every_list_and_page_answers_the_msps_people(who):
     fill()
     user = getattr(cast, who)()
