@@ -32,7 +32,7 @@ def of_a_web_process() -> None:
 
     def answered(**_: Any) -> None:
         if next(finished) in REQUESTS:
-            set_aside(YOUNG)
+            set_aside(gc.get_threshold()[0])  # where one process does everything, the prober's stays
 
     set_aside(YOUNG)
     request_finished.connect(answered, weak=False, dispatch_uid="portal.longlived")

@@ -86,7 +86,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "problems": None,
         "problem_list": problems_of(rows[:MOST], viewer, at),
-        "count": len(rows) if len(rows) <= MOST else shown.count(),
+        "count": shown.count(),
         "more": len(rows) > MOST,
         "states": states,
         "watched": sum(states.values()),

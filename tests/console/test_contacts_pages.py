@@ -239,6 +239,15 @@ def test_quiet_hours_that_were_typed_hold_back_a_message_that_is_not_critical():
     assert due == {"warning": NIGHT + timedelta(hours=5), "critical": NIGHT}
 
 
+def test_many_people_stand_on_pages_that_keep_what_was_looked_for():
+    Contact.objects.bulk_create(Contact(client=cast.acme(), name=f"Ana {n:02}", timezone="UTC") for n in range(60))
+    ana(name="Somebody else")
+    caller = browser(cast.make_staff())
+    first, second = (caller.get(f"/contacts/?q=ana&page={n}") for n in (1, 2))
+    assert first.content.count(b"data-row") == 50 and second.content.count(b"data-row") == 10
+    assert b"?q=ana&amp;page=2" in first.content and "Somebody else" not in read(first) + read(second)
+
+
 def test_the_lists_cost_the_same_with_three_people_and_with_thirty():
     def more(count: int) -> None:
         for n in range(count):
