@@ -90,7 +90,8 @@ def moment(at: datetime | date | None = None, mode: str = "", never: str = "") -
         return format_html('<span class="muted">{}</span>', never or "never")
     here = at if isinstance(at, datetime) else datetime.combine(at, time.min)
     here = timezone.localtime(here) if timezone.is_aware(here) else here
-    exact, title = _exact(here, get_language())
+    exact = here.isoformat()
+    title = _title(exact, here.tzname(), get_language())
     relative = f' data-relative="{mode or "ago"}"' if mode in ("", None, "ago", "for") else ""
     return mark_safe(f'<time datetime="{exact}" title="{title}"{relative}>{_said(here, mode)}</time>')  # noqa: S308 - numbers and months
 
@@ -109,5 +110,6 @@ def _said(at: datetime, mode: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _exact(at: datetime, language: str | None) -> tuple[str, str]:
-    return dateformat.format(at, "c"), dateformat.format(at, "j M Y, H:i:s T")
+def _title(exact: str, zone: str | None, language: str | None) -> str:
+    """By its text: one instant in two zones, or in the hour that comes twice, is equal as a datetime."""
+    return f"{dateformat.format(datetime.fromisoformat(exact), 'j M Y, H:i:s')} {zone or ''}".strip()

@@ -60,6 +60,15 @@ def test_a_moment_is_said_in_the_readers_zone_and_language() -> None:
     assert "00:00" in parts.moment(date(2026, 11, 21), "clock")
 
 
+def test_one_instant_is_said_in_each_readers_own_zone_and_the_hour_that_comes_twice_twice() -> None:
+    for zone, title in (("UTC", "21 Nov 2026, 14:38:00 UTC"), ("America/New_York", "21 Nov 2026, 09:38:00 EST")):
+        with timezone.override(zone):
+            assert f'title="{title}"' in parts.moment(AT)
+    with timezone.override("Europe/Lisbon"):
+        summer, winter = (parts.moment(datetime(2026, 10, 25, hour, 30, tzinfo=UTC)) for hour in (0, 1))
+    assert "01:30:00+01:00" in summer and "WEST" in summer and "01:30:00+00:00" in winter and "01:30:00 WET" in winter
+
+
 class Form(forms.Form):
     """One of each that our own widget templates draw."""
 
