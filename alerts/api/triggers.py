@@ -103,6 +103,7 @@ class Triggers(TenantViewSet):
         said.is_valid(raise_exception=True)
         seen = matching.recent(self.viewer, database_now())
         wanted = seen.wanted_by(matching.trial(said.validated_data))
-        shown = Alert.objects.filter(pk__in=[a.pk for a in wanted[: matching.SHOWN]]).order_by("-pk")
+        shown = Alert.objects.filter(pk__in=[a.pk for a in wanted[: matching.SHOWN]])
+        shown = shown.select_related("client").order_by("-pk")
         body = {"matched": len(wanted), "looked_at": len(seen.alerts), "since": seen.since, "alerts": shown}
         return Response(MatchSerializer(body).data)

@@ -22,9 +22,8 @@ class KeptManager(TenantManager):
 
     def get_queryset(self) -> TenantQuerySet[Any]:
         rows = super().get_queryset()
-        rows.query = _kept(
-            self.model
-        ).clone()  # asked for once a row and list by prefetching: the filter is not built anew
+        # Prefetching asks for this once a row and list: the filter is not built anew each time.
+        rows.query = _kept(self.model).clone()
         return rows
 
 

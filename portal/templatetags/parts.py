@@ -37,7 +37,11 @@ def component(part: str, **given: Any) -> SafeString:
     wanted = PARTS[part]
     if strange := given.keys() - set(wanted):
         raise TypeError(f"{part} does not know {', '.join(sorted(strange))}; it knows {', '.join(wanted)}")
-    return _drawn(part, get_language(), *(given.get(n) for n in wanted))
+    values = [given.get(n) for n in wanted]
+    try:
+        return _drawn(part, get_language(), *values)
+    except TypeError:  # a list or a mapping, as a stranger's facts may have: drawn, not remembered
+        return _drawn.__wrapped__(part, None, *values)
 
 
 @lru_cache(maxsize=8192, typed=True)  # typed: marked as safe or not is a matter of type
@@ -86,7 +90,7 @@ def _attributes(attrs: dict[str, Any]) -> str:
 def moment(at: datetime | date | None = None, mode: str = "", never: str = "") -> SafeString:
     """A moment as people say it, exact on hover. mode: ago (default, "6 min ago"), for ("6 min"), since ("since 14:32"), clock
     ("14:32:08"), stamp (the clock, with the day when it was not today), date ("21 Nov 2026, 14:32"); never: the text for None."""
-    if not at:
+    if not isinstance(at, date):  # also what a stranger's facts call a time
         return format_html('<span class="muted">{}</span>', never or "never")
     here = at if isinstance(at, datetime) else datetime.combine(at, time.min)
     here = timezone.localtime(here) if timezone.is_aware(here) else here

@@ -50,6 +50,18 @@ def test_a_component_sees_nothing_of_the_page_and_refuses_what_it_does_not_know(
         render('{% component "nothing" %}')
 
 
+def test_every_template_names_a_component_and_what_it_knows() -> None:
+    """A mistake in a branch that is seldom shown would be found by whoever sees it."""
+    used = [(path.name, m[1], set(re.findall(r"(\w+)=", re.sub(r'"[^"]*"', "", m[2])))) for path in (ROOT / "templates").rglob("*.html") for m in re.finditer(r'{% component "(\w+)"([^%]*)%}', path.read_text())]  # fmt: skip
+    assert len(used) > 150 and [u for u in used if u[1] not in parts.PARTS or not u[2] <= set(parts.PARTS[u[1]])] == []
+
+
+@pytest.mark.parametrize("fact", [["down"], {"state": "down"}, 3.5, b"x"])
+def test_what_a_stranger_calls_a_state_is_drawn_whatever_it_is(fact: object) -> None:
+    assert 'class="status status-unknown"' in parts.component("status", state=fact)
+    assert "never" in parts.moment(fact)
+
+
 def test_a_moment_is_said_in_the_readers_zone_and_language() -> None:
     with timezone.override("Europe/Lisbon"), translation.override("en"):
         assert "14:38</time>" in parts.moment(datetime(2026, 11, 21, 14, 38, tzinfo=UTC), "date")
